@@ -57,6 +57,7 @@ const FILES = [
   "vmsig_unlink",
   "vmsig_lstat",
   "vmsig_flock",
+  "vmsig_getdents",
   "vmsig_ftruncate",
   "vmsig_write",
   "vmsig_pwrite",

@@ -7,7 +7,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 14;
+export const SHIM_VERSION = 15;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -36,6 +36,7 @@ export const SYMBOLS = {
   vmsig_flock: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_ftruncate: { parameters: ["i32", "f64"], result: "i32" },
   vmsig_lseek: { parameters: ["i32", "f64", "i32"], result: "f64" },
+  vmsig_getdents: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   vmsig_read: { parameters: ["i32", "buffer", "f64", "i32"], result: "i32" },
   vmsig_write: { parameters: ["i32", "buffer", "f64", "i32"], result: "i32" },
   vmsig_pread: { parameters: ["i32", "buffer", "f64", "i32", "f64"], result: "i32" },

@@ -3,6 +3,7 @@
 #   scripts/setup.sh base     Deno into .tools/, npm packages by lockfile, the C shim
 #   scripts/setup.sh demo     base, and what boots the small guest: QEMU and Debian's cloud kernel
 #   scripts/setup.sh guest    demo, and the generic and the arm64 kernel (kernels are unpacked, not installed)
+#   scripts/setup.sh bench    guest, and what benchmarks are measured beside: libvirt's C library, socat
 #   scripts/setup.sh compile  base, and Deno of the oldest supported version with its runtime base
 # Debian packages come by apt when root; otherwise it says plainly what to install, and exits 3.
 # Without a network it uses what is there already: a Deno of the right version in PATH, and what a copy of
@@ -127,36 +128,41 @@ bundler() {
   rm -rf "$scratch"
 }
 
+# The control in Python (tests/python), the rights of other users (setpriv) and a scrape of the metrics
+# (curl) are the tests' alone.
+programs() {
+  need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl; need_apt qemu-img qemu-utils
+  # A libvirtd of the tests' own, as another user; nothing starts the machine's.
+  need_apt libvirtd libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+  # What vmsig gdb serves.
+  need_apt gdb gdb
+  # A viewer for the VNC server.
+  need_apt /usr/include/rfb/rfbclient.h libvncserver-dev
+  # The viewer that people have, on a screen of the test's own.
+  need_apt xtigervncviewer tigervnc-viewer; need_apt Xvfb xvfb; need_apt xdotool xdotool
+  # A person's browser for the page of `vmsig web`.
+  need_apt chromium chromium
+  # What --ocr uses, where a user has installed it.
+  need_apt tesseract tesseract-ocr tesseract-ocr-eng
+  # A server for vmsig join.
+  need_apt nats-server nats-server; need_apt ip iproute2
+  # Guests of arm64: QEMU's machine, and what compiles their programs.
+  need_apt qemu-system-aarch64 qemu-system-arm
+  need_apt aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+  need_apt gdb-multiarch gdb-multiarch
+  # Keyboards: libxkbcommon reads what our layouts type.
+  need_apt /usr/share/X11/xkb/rules/evdev xkb-data; need_apt /usr/share/X11/locale/en_US.UTF-8/Compose libx11-data
+  need_apt /usr/lib/x86_64-linux-gnu/libxkbcommon.so.0 libxkbcommon0
+}
+
 case "${1:-base}" in
   base) base ;;
   demo) base; guest cloud ;;
-  # The control in Python (tests/python), the rights of other users (setpriv) and a scrape of the metrics
-  # (curl) are the tests' alone.
-  guest)
-    base
-    need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl; need_apt qemu-img qemu-utils
-    # A libvirtd of the tests' own, as another user; nothing starts the machine's.
-    need_apt libvirtd libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
-    # What vmsig gdb serves.
-    need_apt gdb gdb
-    # A viewer for the VNC server.
-    need_apt /usr/include/rfb/rfbclient.h libvncserver-dev
-    # The viewer that people have, on a screen of the test's own.
-    need_apt xtigervncviewer tigervnc-viewer; need_apt Xvfb xvfb; need_apt xdotool xdotool
-    # A person's browser for the page of `vmsig web`.
-    need_apt chromium chromium
-    # What --ocr uses, where a user has installed it.
-    need_apt tesseract tesseract-ocr tesseract-ocr-eng
-    # A server for vmsig join.
-    need_apt nats-server nats-server; need_apt ip iproute2
-    # Guests of arm64: QEMU's machine, and what compiles their programs.
-    need_apt qemu-system-aarch64 qemu-system-arm
-    need_apt aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-    need_apt gdb-multiarch gdb-multiarch
-    # Keyboards: libxkbcommon reads what our layouts type.
-    need_apt /usr/share/X11/xkb/rules/evdev xkb-data; need_apt /usr/share/X11/locale/en_US.UTF-8/Compose libx11-data
-    need_apt /usr/lib/x86_64-linux-gnu/libxkbcommon.so.0 libxkbcommon0
-    guest cloud generic arm64 ;;
+  guest) base; programs; guest cloud generic arm64 ;;
+  # libvirt's headers are the benchmarks' alone, and so is socat.
+  bench)
+    base; programs; guest cloud generic arm64
+    need_apt /usr/include/libvirt/libvirt-qemu.h libvirt-dev; need_apt socat socat ;;
   compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort; bundler ;;
-  *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;
+  *) printf 'usage: scripts/setup.sh base|demo|guest|bench|compile\n' >&2; exit 2 ;;
 esac

@@ -5,6 +5,7 @@
 #include "vmsig_shim.h"
 
 #include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -143,6 +144,12 @@ double vmsig_lseek(int32_t fd, double offset, int32_t whence)
 int32_t vmsig_read(int32_t fd, uint8_t *bytes, double offset, int32_t length)
 {
     return vmsig_result(read(fd, bytes + (size_t)offset, (size_t)length));
+}
+
+/* Entries of a folder, as the kernel lays them out (struct linux_dirent64); 0 at its end. */
+int32_t vmsig_getdents(int32_t fd, uint8_t *entries, int32_t bytes)
+{
+    return vmsig_result(getdents64(fd, entries, (size_t)bytes));
 }
 
 int32_t vmsig_write(int32_t fd, const uint8_t *bytes, double offset, int32_t length)

@@ -20,7 +20,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 14
+#define VMSIG_SHIM_VERSION 15
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -50,6 +50,7 @@ VMSIG_API int32_t vmsig_write(int32_t fd, const uint8_t *bytes, double offset, i
 VMSIG_API int32_t vmsig_pread(int32_t fd, uint8_t *bytes, double offset, int32_t length, double position);
 VMSIG_API int32_t vmsig_pwrite(int32_t fd, const uint8_t *bytes, double offset, int32_t length, double position);
 VMSIG_API int32_t vmsig_pipe(int32_t *out);
+VMSIG_API int32_t vmsig_getdents(int32_t fd, uint8_t *entries, int32_t bytes);
 
 /* Rows of a picture; see vmsig_rows.c for the request's shape */
 VMSIG_API int32_t vmsig_read_rows(int32_t fd, uint8_t *picture, double *request, uint8_t *scratch,

@@ -8,13 +8,14 @@
  * (`executable/quick_script.ts`). It has everything of its own and shares no module with the others, so that
  * no class is there twice in a process.
  *
- * All is minified: Deno reads and copies whatever is embedded at each start, 1 ms for each 2 MB. Functions
- * keep their names, for the stack of a defect.
+ * All is shortened (shorten.ts): Deno reads and copies whatever is embedded at each start, 1 ms for each
+ * 2 MB. Functions keep their names, for the stack of a defect.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
 import type { CommandEntry } from "../../src/client/cli/command.ts";
 import { COMMANDS } from "../../src/client/cli/command_table.ts";
+import { shorten } from "./shorten.ts";
 import { QUICK_COMMANDS, QUICK_FILE, QUICK_HEAD } from "./executable/quick_script.ts";
 
 /** What is compiled: a folder, and paths in it. */
@@ -72,6 +73,7 @@ export async function bundle(
     tell(obstacle);
     return undefined;
   }
+  await shorten(folder, filesIn(folder, OUT));
   const target = `${folder}/${shim}`;
   Deno.mkdirSync(target.slice(0, target.lastIndexOf("/")), { recursive: true });
   Deno.copyFileSync(`${root}${shim}`, target);
@@ -115,7 +117,7 @@ async function bundleQuick(root: string, folder: string): Promise<string | undef
 /** Runs `deno bundle`; gives its first line when it fails. */
 async function runBundler(root: string, args: readonly string[]): Promise<string | undefined> {
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "deno", "--minify", ...args],
+    args: ["bundle", "--quiet", "--platform", "deno", ...args],
     cwd: root,
     env: { NO_COLOR: "1" },
     stdout: "null",
@@ -130,7 +132,7 @@ async function runBundler(root: string, args: readonly string[]): Promise<string
  * @throws {Fault} `refused` when it imports something
  */
 export function asScript(text: string): string {
-  const exported = /export ?\{ ?([$\w]+) as runCommand ?\};?\s*$/.exec(text);
+  const exported = /export\s*\{\s*(?:([$\w]+) as )?runCommand\s*\};?\s*$/.exec(text);
   const body = text.slice(0, exported?.index).replaceAll("import.meta.url", "importMetaUrl");
   if (exported === null || /\bimport\b\s*[({"'*.]|^\s*import\b/m.test(body)) {
     throw new Fault(
@@ -138,7 +140,7 @@ export function asScript(text: string): string {
       "Cannot bundle: the quick commands import something or do not export runCommand alone, which a script cannot",
     );
   }
-  return `${QUICK_HEAD}${body}\nreturn ${exported[1]};})`;
+  return `${QUICK_HEAD}${body}\nreturn ${exported[1] ?? "runCommand"};})`;
 }
 
 /** The main module of the quick commands: a table of them, each of which is loaded when it is chosen. */

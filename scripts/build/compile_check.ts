@@ -97,6 +97,7 @@ async function drive(scratch: Scratch): Promise<void> {
     const bad = await scratch.run(["vm", "nobody", "query"]);
     expect(bad.code === 1 && bad.stderr.startsWith("vmsig: no-endpoint:"), `bad endpoint: ${bad.stderr}`);
     await servesPage(scratch);
+    await replays(scratch);
     await reader.cancel();
   } finally {
     daemon.kill("SIGTERM");
@@ -106,6 +107,34 @@ async function drive(scratch: Scratch): Promise<void> {
   const gone = await scratch.run(["ls"]);
   expect(gone.code === 4, `ls without a daemon ended with ${gone.code}: ${gone.stderr}`);
   expect(scratch.left().length === 0, `it left ${scratch.left().join(", ")}`);
+}
+
+/** What is recorded is replayed, and whoever watches is told that it is over: all was disposed of. */
+async function replays(scratch: Scratch): Promise<void> {
+  const file = `${scratch.folder}/session.cbor`;
+  const recorded = await scratch.run(["record", "-o", file, "--for", "20"]);
+  expect(recorded.code === 0, `record: ${recorded.stderr}`);
+  const socket = `${scratch.folder}/run/replay.sock`;
+  const replay = scratch.command(["replay", file, "--socket", socket]).spawn();
+  const log = new Response(replay.stderr).text();
+  const reader = replay.stdout.getReader();
+  await reader.read();
+  const watch = await scratch.command(["watch", "--socket", socket]).output();
+  expect(watch.code === 0, `watch of a replay: ${new TextDecoder().decode(watch.stderr)}`);
+  while (!(await reader.read()).done);
+  const [{ code }, words] = await Promise.all([replay.status, log]);
+  expect(code === 0, `replay ended with ${code}: ${words}`);
+  expect(!exists(socket), "replay left its socket");
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 /** The page is in the executable, whole, and somebody with the link gets in. */

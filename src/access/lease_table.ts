@@ -140,6 +140,7 @@ export class LeaseTable {
       }
       const revoked = slot.owner.id;
       const token = this.#end(slot);
+      assert(slot.successor === null, "a lease that is owned has no successor");
       slot.successor = candidate;
       return { kind: "handover", revoked, token, displaced: this.#stopWaiting(slot, party.id) };
     }
@@ -285,6 +286,7 @@ export class LeaseTable {
     slot.claim = null;
     slot.handover = true;
     if (slot.ttlMs > 0) this.#withTtl--;
+    assert(this.#withTtl >= 0, "each lease with a ttl is counted once");
     slot.ttlMs = 0;
     return slot.token;
   }
@@ -295,6 +297,7 @@ export class LeaseTable {
     nowNs: number,
   ): { readonly kind: "granted"; readonly token: number; readonly ttlMs: number } {
     const { party, ttlMs } = claim;
+    assert(slot.owner === null && !slot.handover, "a lease that is granted is free");
     slot.owner = party;
     slot.claim = claim;
     slot.grantedNs = nowNs;

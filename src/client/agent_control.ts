@@ -1,9 +1,10 @@
 /**
- * A guest's agent for a program: programs in the guest with their output and exit code, files there and back,
- * what the guest says of itself. Needs a QEMU guest agent that runs in the guest.
+ * The guest agent of a VM: runs programs in the guest and returns their output and exit code, copies files in
+ * both directions, and reports what the guest says about itself. Needs a QEMU guest agent running in the
+ * guest.
  *
- * What changes the guest takes the AGENT lease with the first such call, and keeps it until the control is
- * disposed of.
+ * The first call that changes the guest acquires the AGENT lease, which is kept until the control is disposed
+ * of.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -28,26 +29,26 @@ import { pause } from "./pause.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
-/** How long an answer of the agent's may take, and some more for the way. */
+/** Time limit of an answer from the agent, with some time for transport, ms. */
 const SLACK_MS = 25_000;
-/** Pieces of a file that are under way at once. */
+/** Pieces of a file that are requested at the same time. */
 const AHEAD = 4;
 const FIRST_LOOK_MS = 5;
 const LONGEST_LOOK_MS = 500;
 
-/** How a program is run. */
+/** Options of a program. */
 export interface ExecOptions {
-  /** Words of its environment, "NAME=value"; the agent's own unless told. */
+  /** Its environment, as "NAME=value"; by default the agent's own. */
   readonly env?: readonly string[];
   /** Its standard input, 32 KiB at most. */
   readonly input?: Uint8Array;
-  /** Ends the wait, not the program. */
+  /** Ends the wait, but not the program. */
   readonly signal?: AbortSignal;
-  /** Gives up after so long; the program goes on. */
+  /** Time limit of the wait, ms; the program goes on. */
   readonly timeoutMs?: number;
 }
 
-/** What a program came to. */
+/** The result of a program. */
 export interface ExecResult {
   /** Its exit code; -1 when a signal ended it. */
   readonly code: number;
@@ -57,14 +58,14 @@ export interface ExecResult {
   readonly out: Uint8Array;
   /** Its standard error. */
   readonly err: Uint8Array;
-  /** The agent had more than it keeps (16 MiB a stream). */
+  /** Whether output was lost, because it exceeded what the agent keeps (16 MiB per stream). */
   readonly truncated: boolean;
 }
 
-/** Told how a copy goes. */
+/** Called with the progress of a copy. */
 export type Progress = (doneBytes: number) => void;
 
-/** How a guest is shut down. */
+/** How to shut a guest down. */
 export type GuestShutdown = Lowercase<keyof typeof AGENT_SHUTDOWN>;
 
 interface Request {
@@ -77,7 +78,7 @@ interface Request {
   readonly body?: Uint8Array;
 }
 
-/** A guest's agent. */
+/** The guest agent of one VM. */
 export class AgentControl implements AsyncDisposable {
   /** The endpoint. */
   readonly endpoint: EndpointId;
@@ -92,7 +93,7 @@ export class AgentControl implements AsyncDisposable {
   }
 
   /**
-   * The agent of an endpoint. Nothing is asked of it yet.
+   * Refers to the agent of an endpoint. Nothing is sent yet.
    *
    * @throws {Fault} `no-endpoint`
    */
@@ -103,29 +104,29 @@ export class AgentControl implements AsyncDisposable {
   /**
    * Resolves when the agent answers.
    *
-   * @throws {Fault} `not-supported` for a VM without its channel, `seam-down` when none runs in the guest,
-   *   `busy` when another program has the channel, `timed-out`, `no-capability`
+   * @throws {Fault} `not-supported` for a VM without its channel, `seam-down` when no agent runs in the
+   *   guest, `busy` when another program uses the channel, `timed-out`, `no-capability`
    */
   async ping(options: CommandOptions = {}): Promise<void> {
     await this.#ask(AGENT_OP.PING, "ask the agent of", {}, options);
   }
 
-  /** The agent's version and its commands, as it tells them. */
+  /** The agent's version and commands, as it reports them. */
   async info(options: CommandOptions = {}): Promise<unknown> {
     return await this.#ask(AGENT_OP.INFO, "ask the agent of", {}, options);
   }
 
-  /** The guest's network interfaces, as its agent tells them (guest-network-get-interfaces). */
+  /** The guest's network interfaces, as its agent reports them (guest-network-get-interfaces). */
   async network(options: CommandOptions = {}): Promise<unknown> {
     return await this.#ask(AGENT_OP.NETWORK, "ask for the addresses of", {}, options);
   }
 
-  /** Who is logged in (guest-get-users). */
+  /** The users logged in (guest-get-users). */
   async users(options: CommandOptions = {}): Promise<unknown> {
     return await this.#ask(AGENT_OP.USERS, "ask who is logged in on", {}, options);
   }
 
-  /** The guest's system (guest-get-osinfo). */
+  /** The guest's operating system (guest-get-osinfo). */
   async os(options: CommandOptions = {}): Promise<unknown> {
     return await this.#ask(AGENT_OP.OS, "ask for the system of", {}, options);
   }
@@ -136,12 +137,11 @@ export class AgentControl implements AsyncDisposable {
   }
 
   /**
-   * Runs a program in the guest and awaits its end.
+   * Runs a program in the guest and waits for its end.
    *
-   * @param path of the program in the guest; no shell is between
-   * @throws {Fault} `refused` with the agent's words when it cannot be started; `timed-out`, `interrupted`:
-   *   it goes on;
-   *   `too-large` when it said more than a megabyte at once
+   * @param path the program's path in the guest; no shell is involved
+   * @throws {Fault} `refused` with the agent's message when it cannot be started; `timed-out`, `interrupted`:
+   *   the program goes on; `too-large` when it produced more than a megabyte at once
    */
   async exec(path: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
     const { env = [], input, signal, timeoutMs = Infinity } = options;
@@ -161,7 +161,7 @@ export class AgentControl implements AsyncDisposable {
       if (performance.now() >= endMs) {
         throw new Fault(
           "timed-out",
-          `Cannot ${what} ${this.#name} within ${timeoutMs} ms; it goes on as ${pid}`,
+          `Cannot ${what} ${this.#name} within ${timeoutMs} ms; it goes on in the guest as process ${pid}`,
         );
       }
       await pause(waitMs, signal);
@@ -169,15 +169,16 @@ export class AgentControl implements AsyncDisposable {
   }
 
   /**
-   * Reads a file of the guest's, in pieces.
+   * Reads a file of the guest, in pieces.
    *
-   * @throws {Fault} `refused` with the agent's words
+   * @throws {Fault} `refused` with the agent's message
    */
   async *readFile(path: string, options: CommandOptions = {}): AsyncGenerator<Uint8Array, void, void> {
     const what = `read ${path} of`;
     const opened = await this.#ask(AGENT_OP.OPEN_READ, what, { body: pathOf(path) }, options);
     const handle = numberOf(opened, "handle", what);
-    // Some are under way at once: while a piece is on its way here, the agent reads the next ones.
+    // Several pieces are requested at once, so that the agent reads the next ones while one is being
+    // transferred.
     const asked: Promise<unknown>[] = [];
     try {
       for (let ahead = 1;; ahead = AHEAD) {
@@ -198,11 +199,11 @@ export class AgentControl implements AsyncDisposable {
   }
 
   /**
-   * Writes a file of the guest's, in place of one of that name.
+   * Writes a file of the guest, replacing an existing one.
    *
-   * @param source its bytes, in pieces of any size
-   * @param progress told after each piece
-   * @throws {Fault} `refused` with the agent's words; what is there is then a part
+   * @param source its contents, in pieces of any size
+   * @param progress called after each piece
+   * @throws {Fault} `refused` with the agent's message; the file is then incomplete
    */
   async writeFile(
     path: string,
@@ -219,7 +220,7 @@ export class AgentControl implements AsyncDisposable {
       for (let first = asked[0]; first !== undefined && asked.length > most; first = asked[0]) {
         const count = numberOf(await first.answer, "count", what);
         asked.shift();
-        // What comes behind it is on its way already, and would stand in the wrong place.
+        // Later pieces have already been sent, and would be written at the wrong offset.
         if (count !== first.bytes) throw shortWrite(what, this.#name);
         done += count;
         progress?.(done);
@@ -229,14 +230,14 @@ export class AgentControl implements AsyncDisposable {
       for await (const chunk of source) {
         for (let at = 0; at < chunk.length; at += MAX_AGENT_PIECE) {
           await settle(AHEAD - 1);
-          // A copy: whose chunk it is may use its memory again before this is sent.
+          // A copy, because the source may reuse its buffer before this piece is sent.
           const body = chunk.slice(at, at + MAX_AGENT_PIECE);
           const answer = watched(this.#ask(AGENT_OP.FILE_WRITE, what, { handle, body }, options));
           asked.push({ bytes: body.length, answer });
         }
       }
       await settle(0);
-      // That it is whole is known when it is closed: a full disk may say so only then.
+      // Closing confirms that the file is complete: a full disk may be reported only then.
       isClosed = true;
       await this.#ask(AGENT_OP.FILE_CLOSE, what, { handle }, options);
     } finally {
@@ -245,40 +246,66 @@ export class AgentControl implements AsyncDisposable {
     }
   }
 
-  /** Freezes the guest's file systems, until {@linkcode thaw} or until the lease is given back. */
+  /** Whether file systems are frozen, by whomever (guest-fsfreeze-status): "thawed" or "frozen". */
+  async freezeStatus(options: CommandOptions = {}): Promise<string> {
+    const status = await this.#ask(AGENT_OP.FREEZE_STATUS, "ask for the frozen file systems of", {}, options);
+    if (typeof status !== "string") throw otherAnswer("ask for the frozen file systems of");
+    return status;
+  }
+
+  /**
+   * Freezes the guest's file systems, until {@linkcode thaw} or until the lease ends: also when this process
+   * dies. While they are frozen the agent answers little else.
+   *
+   * @returns how many; 0 when there is none that can be frozen
+   */
   async freeze(options: CommandOptions = {}): Promise<number> {
-    const count = await this.#ask(AGENT_OP.FREEZE, "freeze the file systems of", {}, {
-      timeoutMs: 90_000,
-      ...options,
-    });
-    return typeof count === "number" ? count : 0;
+    return await this.#counted(AGENT_OP.FREEZE, "freeze", options);
   }
 
-  /** Thaws what {@linkcode freeze} froze. */
+  /** Thaws the guest's file systems, whoever froze them. @returns how many */
   async thaw(options: CommandOptions = {}): Promise<number> {
-    const count = await this.#ask(AGENT_OP.THAW, "thaw the file systems of", {}, {
-      timeoutMs: 90_000,
-      ...options,
-    });
-    return typeof count === "number" ? count : 0;
+    return await this.#counted(AGENT_OP.THAW, "thaw", options);
   }
 
-  /** Has the guest shut itself down; resolves when its agent has not refused. */
+  /** Asks the guest to shut down; resolves unless its agent refuses. */
   async shutdown(how: GuestShutdown = "powerdown", options: CommandOptions = {}): Promise<void> {
     const mode = AGENT_SHUTDOWN[how.toUpperCase() as keyof typeof AGENT_SHUTDOWN];
-    await this.#ask(AGENT_OP.SHUTDOWN, `${how} the guest of`, { mode }, options);
+    const verb = how === "powerdown" ? "power down" : how;
+    await this.#ask(AGENT_OP.SHUTDOWN, `${verb} the guest of`, { mode }, options);
   }
 
-  /** Has the guest suspend itself to RAM; resolves when its agent has not refused. */
+  /** Asks the guest to suspend to RAM; resolves unless its agent refuses. */
   async suspend(options: CommandOptions = {}): Promise<void> {
     await this.#ask(AGENT_OP.SUSPEND, "suspend the guest of", {}, options);
   }
 
-  /** Gives the lease back, if it was taken; what was frozen is thawed by then. */
+  /**
+   * The AGENT lease: the one that this control has, or one that it takes now.
+   *
+   * @throws {Fault} `busy` when another owns it, `no-capability`
+   */
+  async lease(options: CommandOptions = {}): Promise<Lease> {
+    this.#lease ??= this.#client.acquire(this.endpoint, "agent", options);
+    try {
+      return await this.#lease;
+    } catch (error) {
+      this.#lease = undefined;
+      throw error;
+    }
+  }
+
+  /** Releases the lease if it was acquired; frozen file systems are thawed first. */
   async [Symbol.asyncDispose](): Promise<void> {
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease !== undefined) await (await lease.catch(() => undefined))?.release();
+  }
+
+  async #counted(op: AgentOp, verb: string, options: CommandOptions): Promise<number> {
+    const patient = { timeoutMs: 90_000, ...options };
+    const count = await this.#ask(op, `${verb} the file systems of`, {}, patient);
+    return typeof count === "number" ? count : 0;
   }
 
   async #status(pid: number, what: string, options: CommandOptions): Promise<ExecResult | undefined> {
@@ -311,7 +338,7 @@ export class AgentControl implements AsyncDisposable {
     }
   }
 
-  /** Closes a file whose use has failed, or was given up: that has been told already. */
+  /** Closes a file after a failure or an interruption, which has been reported already. */
   async #leave(handle: number, what: string): Promise<void> {
     try {
       await this.#ask(AGENT_OP.FILE_CLOSE, what, { handle }, {});
@@ -322,7 +349,7 @@ export class AgentControl implements AsyncDisposable {
 
   async #ask(op: AgentOp, doing: string, request: Request, options: CommandOptions): Promise<unknown> {
     const what = `${doing} ${this.#name}`;
-    const token = op >= FIRST_CHANGING_OP ? (await this.#held(options)).token : 0;
+    const token = op >= FIRST_CHANGING_OP ? (await this.lease(options)).token : 0;
     const { at } = AGENT_REQUEST;
     const { mode = 0, handle = 0, count = 0, outOffset = 0, errOffset = 0, limitMs = 0, body } = request;
     const answer = await this.#client.command(KIND.CMD_AGENT, this.endpoint, what, (event) => {
@@ -337,19 +364,9 @@ export class AgentControl implements AsyncDisposable {
     }, { timeoutMs: SLACK_MS, ...options, token });
     return answer.kind === KIND.AGENT_REPLY ? decodeBounded(answer.body, EVENT_CBOR) : null;
   }
-
-  async #held(options: CommandOptions): Promise<Lease> {
-    this.#lease ??= this.#client.acquire(this.endpoint, "agent", options);
-    try {
-      return await this.#lease;
-    } catch (error) {
-      this.#lease = undefined;
-      throw error;
-    }
-  }
 }
 
-/** The agent ends no program, so one that nobody awaits any more goes on. */
+/** The agent cannot end a program, so one whose wait was given up goes on. */
 function goesOn(path: string, vm: string, pid: number): Fault {
   return new Fault(
     "interrupted",
@@ -357,7 +374,7 @@ function goesOn(path: string, vm: string, pid: number): Fault {
   );
 }
 
-/** An answer that is awaited later: until then its failure is nobody's. */
+/** The answer is awaited later; until then its rejection must not count as unhandled. */
 function watched(answer: Promise<unknown>): Promise<unknown> {
   answer.catch(() => {});
   return answer;

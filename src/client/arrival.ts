@@ -1,6 +1,6 @@
 /**
- * When what the daemon has sent is here: by CMD_BARRIER, and with a daemon that is older than that by a
- * guess.
+ * Tells when everything that the daemon has sent so far has arrived: by CMD_BARRIER, or by a guess with a
+ * daemon that does not know it.
  * @module
  */
 import { maskHas } from "../access/grant.ts";
@@ -16,10 +16,10 @@ import type { EndpointRef } from "./roster_view.ts";
 const ROSTER_QUIET_MS = 50;
 
 /**
- * Asks to be told when all that the daemon had for this control until now has arrived here.
+ * Asks the daemon to answer once everything it had for this control so far has arrived here.
  *
- * @returns which sources still hold something back by their pacing, bit 1 << source
- * @throws {Fault} `not-supported` by a daemon that is older than the question; `timed-out`; `unreachable`
+ * @returns the sources that still hold back events because of their pacing, bit 1 << source
+ * @throws {Fault} `not-supported` from a daemon without CMD_BARRIER; `timed-out`; `unreachable`
  */
 export async function barrier(session: Session, options: CommandOptions = {}): Promise<number> {
   const what = "await what the daemon has sent";
@@ -33,9 +33,9 @@ export async function barrier(session: Session, options: CommandOptions = {}): P
 }
 
 /**
- * Resolves when the retained roster has arrived. A daemon that has no barrier marks no end of it; but it is
- * sent first and in order with what has the same priority, as the answer to CMD_QUERY_INPUT has. Where nobody
- * can be asked that without being refused, 50 ms without another entry are taken for the end.
+ * Resolves when the retained roster has arrived. A daemon without barriers does not mark its end; but it
+ * sends the roster first and in order with events of the same priority, among them the answer to
+ * CMD_QUERY_INPUT. If this control may not send that, 50 ms without a further entry count as the end.
  */
 export async function rosterArrived(session: Session): Promise<void> {
   if (session.knowsKind(KIND.CMD_BARRIER)) {
@@ -46,7 +46,7 @@ export async function rosterArrived(session: Session): Promise<void> {
   for (let seen = -1; seen !== session.rosterEvents;) {
     seen = session.rosterEvents;
     const asked = rosterProbe(session);
-    // Whatever the answer says: what was sent before it is here.
+    // Whatever the answer is: everything sent before it has arrived.
     if (asked !== undefined) {
       await session.request(KIND.CMD_QUERY_INPUT, asked, "read the roster", () => {}, {});
       return;
@@ -57,14 +57,14 @@ export async function rosterArrived(session: Session): Promise<void> {
 }
 
 /**
- * An endpoint's number by its name or number; awaits the retained roster where it has not arrived yet.
+ * The number of an endpoint given by name or number; waits for the retained roster if it has not arrived yet.
  *
- * @throws {Fault} `no-endpoint`, naming those that there are
+ * @throws {Fault} `no-endpoint`, naming the existing ones
  */
 export async function endpointOf(session: Session, ref: EndpointRef): Promise<EndpointId> {
   const known = session.roster.find(ref);
   if (known !== undefined) return known;
-  // Who may not see the roster can still say a number; the daemon judges it.
+  // A control that may not see the roster can still give a number, which the daemon checks.
   if ((session.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) {
     return Number(ref) as EndpointId;
   }

@@ -1,67 +1,71 @@
 /**
- * Questions that a program asks a person, and their answers: small files in a folder of this user's alone.
- * `vmsig mcp` asks, `vmsig ask` and the page of `vmsig web` show them and answer. Whoever runs the three is
- * the same user; the daemon has no part in it. A question goes with the process that asked it.
+ * Questions from a program to a person, and their answers, as small files in a folder that only this user can
+ * access. `vmsig mcp` asks; `vmsig ask` and the page of `vmsig web` show the questions and answer them. All
+ * three run as the same user; the daemon is not involved. A question is removed when the process that asked
+ * it ends.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { pause } from "./pause.ts";
 
-/** Characters of a question. */
+/** Size limit of a question, characters. */
 export const MOST_QUESTION = 2000;
-/** Characters of an answer. */
+/** Size limit of an answer, characters. */
 export const MOST_ANSWER = 4000;
-/** Choices of a question. */
+/** Maximum number of choices of a question. */
 export const MOST_CHOICES = 8;
-/** Questions that are open at once. */
+/** Maximum number of open questions. */
 const MOST_ASKS = 64;
 /** Bytes of a file here. */
 const MOST_BYTES = 65_536;
-/** How often an answer is looked for besides when the folder changes, ms: inotify may be used up. */
+/**
+ * Interval at which an answer is looked for even if the folder reports no change, ms, because inotify may be
+ * exhausted.
+ */
 const LOOK_MS = 500;
 const OTHERS = 0o077;
 const ID = /^[0-9a-f]{12}$/;
 
 /** A question. */
 export interface Ask {
-  /** Its name: twelve hexadecimal digits. */
+  /** Its id: twelve hexadecimal digits. */
   readonly id: string;
-  /** The VM that it is about; "" for none. */
+  /** The VM concerned; "" for none. */
   readonly vm: string;
   /** The question. */
   readonly question: string;
-  /** What can be answered; anything when there is none. */
+  /** The possible answers; empty: any text. */
   readonly choices: readonly string[];
   /** When it was asked, ms since 1970. */
   readonly atMs: number;
-  /** Who asks. */
+  /** The program that asks. */
   readonly pid: number;
 }
 
 /** An answer. */
 export interface Answer {
-  /** The words. */
+  /** The text. */
   readonly text: string;
-  /** Who gave it. */
+  /** The user interface that gave it. */
   readonly by: string;
 }
 
 /** The questions of one user. */
 export class Asks {
-  /** Where they are. */
+  /** Their folder. */
   readonly folder: string;
 
-  /** Of a folder, which is made with the first question. */
+  /** Questions in a folder, which is made with the first question. */
   constructor(folder: string) {
     this.folder = folder;
   }
 
   /**
-   * The questions of this user: beside the daemon's socket where that folder is this user's, else in
-   * XDG_RUNTIME_DIR.
+   * The questions of this user: in the folder of the daemon's socket if that belongs to this user, otherwise
+   * in XDG_RUNTIME_DIR.
    *
-   * @throws {Fault} `bad-argument` where there is no such folder
+   * @throws {Fault} `bad-argument` if there is no such folder
    */
   static async of(socketPath: string): Promise<Asks> {
     const at = socketPath.lastIndexOf("/");
@@ -78,7 +82,7 @@ export class Asks {
     );
   }
 
-  /** The same; undefined where there is no such folder: then nobody can ask. */
+  /** The same, or undefined if there is no such folder; then nobody can ask. */
   static async here(socketPath: string): Promise<Asks | undefined> {
     try {
       return await Asks.of(socketPath);
@@ -89,7 +93,7 @@ export class Asks {
   }
 
   /**
-   * Asks, and waits for an answer.
+   * Asks, and waits for the answer.
    *
    * @throws {Fault} `busy` when too many are open, `timed-out`, `interrupted`, `refused`
    */
@@ -126,7 +130,7 @@ export class Asks {
     }
   }
 
-  /** The open questions, oldest first; those whose asker has gone are removed. */
+  /** The open questions, oldest first; those whose process has ended are removed. */
   async list(): Promise<Ask[]> {
     const asks: Ask[] = [];
     if (!await this.#isThere()) return asks;
@@ -142,10 +146,10 @@ export class Asks {
   }
 
   /**
-   * Answers one. The first answer counts.
+   * Answers a question. The first answer counts.
    *
-   * @throws {Fault} `bad-argument` when there is no such question, it was answered, or that is none of its
-   *   choices
+   * @throws {Fault} `bad-argument` when there is no such question, it was already answered, or the answer is
+   *   not one of its choices
    */
   async answer(id: string, { text, by }: Answer): Promise<void> {
     const ask = (await this.list()).find((each) => each.id === id);
@@ -177,7 +181,7 @@ export class Asks {
     await this.#isThere();
   }
 
-  /** Whether the folder is there; one of another user's is refused. */
+  /** Whether the folder exists; one that belongs to another user is refused. */
   async #isThere(): Promise<boolean> {
     const there = await Deno.lstat(this.folder).catch(() => undefined);
     if (there === undefined) return false;
@@ -187,7 +191,7 @@ export class Asks {
     return true;
   }
 
-  /** Whole or not at all, and never in place of one that is there. */
+  /** Written completely or not at all, and never over an existing file. */
   async #put(name: string, value: object): Promise<void> {
     const staging = `${this.folder}/.${crypto.randomUUID()}`;
     try {
@@ -210,7 +214,7 @@ export class Asks {
       if (!isFile || size > MOST_BYTES) return undefined;
       return JSON.parse(await Deno.readTextFile(path));
     } catch (error) {
-      // It has ended meanwhile, or is not ours.
+      // It was removed meanwhile, or is not ours.
       if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
       throw new Fault("refused", `Cannot read in ${this.folder}: ${messageOf(error)}`, { cause: error });
     }

@@ -1,6 +1,6 @@
 /**
- * Chords as people write them: "ctrl-alt-delete", "f5", "shift+a", "ctrl--". Keys are named as in
- * `key_codes.ts`, or by the character that they type on a US keyboard.
+ * Chords in the usual notation: "ctrl-alt-delete", "f5", "shift+a", "ctrl--". Keys have the names of
+ * `key_codes.ts`, or the character that they type on a US keyboard.
  * @module
  */
 import { suggestion } from "../base/closest_name.ts";
@@ -12,9 +12,9 @@ import { US_LAYOUT } from "./us_layout.ts";
 const MAX_KEYS = 16;
 
 /**
- * The keys of a chord, in the order in which they go down.
+ * The keys of a chord, in the order in which they are pressed.
  *
- * @throws {Fault} `bad-argument`, with the name that is closest
+ * @throws {Fault} `bad-argument`, suggesting the closest name
  */
 export function parseChord(text: string): number[] {
   const codes: number[] = [];
@@ -28,17 +28,17 @@ export function parseChord(text: string): number[] {
   return codes;
 }
 
-/** All keys of a chord down, in order. */
+/** Presses all keys of a chord, in order. */
 export function pressRecords(codes: readonly number[]): InputRecord[] {
   return codes.map((code) => keyRecord(code, true));
 }
 
-/** All keys of a chord up, the last first. */
+/** Releases all keys of a chord, the last one first. */
 export function releaseRecords(codes: readonly number[]): InputRecord[] {
   return codes.map((code) => keyRecord(code, false)).reverse();
 }
 
-// A separator where a key's name should be is the key itself: "ctrl--", "ctrl-+", "-".
+// A separator in place of a key's name stands for that key: "ctrl--", "ctrl-+", "-".
 function keysOf(text: string): string[] {
   const names: string[] = [];
   const isSeparator = (c: string | undefined) => c === "-" || c === "+";

@@ -1,9 +1,9 @@
 /**
- * A control in a process of its own: what `connect` gives. Events come as async iterators, commands are
- * promises that the daemon's one answer settles.
+ * A control in a process of its own, as returned by `connect`. Events are async iterators; a command is a
+ * promise that the daemon's one answer settles.
  *
- * It is thin: `session.ts` says when the socket is read and what a slow program gets; keyboard and mouse are
- * in `input_control.ts`.
+ * Most of it is elsewhere: `session.ts` decides when the socket is read and what a slow program receives;
+ * keyboard and mouse are in `input_control.ts`.
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -35,6 +35,9 @@ import type { CommandOutcome } from "./command_outcome.ts";
 import { faultOfCode, faultOfDenial, unexpectedAnswer } from "./command_fault.ts";
 import { neededFor } from "./needed_capability.ts";
 import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
+
+/** How long the daemon may take to release an agent lease: it thaws what the owner froze. */
+const THAW_MS = 30_000;
 
 /** A connected control. */
 export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome {
@@ -72,29 +75,29 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     return this.#session.roster;
   }
 
-  /** How each VM's memory stands, as far as it was told: needs the source MEMCTX. */
+  /** How each VM's memory stands, as far as the daemon has reported it: needs the source MEMCTX. */
   get memory(): MemoryView {
     return this.#session.memory;
   }
 
-  /** Why the connection ended; undefined while it lives. */
+  /** Why the connection ended; undefined while it is open. */
   get fault(): Fault | undefined {
     return this.#session.fault;
   }
 
   /**
-   * A stream of events. The first one begins with what arrived since the connection was made, the retained
-   * roster and contexts first; later ones with what arrives from now on.
+   * Opens a stream of events. The first stream begins with what has arrived since the connection was made
+   * (retained roster and contexts first), later ones with what arrives from now on.
    *
-   * @param filter which events; all that the subscription lets through unless told
+   * @param filter which events; by default all that the subscription lets through
    */
   events(filter: EventFilter = {}): EventStream {
     return this.#session.openStream(filter);
   }
 
   /**
-   * The next event of a filter; its descriptors are the caller's. For one event after another open a stream:
-   * between two calls of this one events pass.
+   * The next event that matches a filter; the caller owns its descriptors. Events between two calls are lost:
+   * to follow events, open a stream.
    *
    * @throws {Fault} `timed-out`, `interrupted`, `unreachable`
    */
@@ -118,15 +121,16 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * An endpoint's number by its name or number; awaits the retained roster where it has not arrived yet.
+   * The number of an endpoint given by name or number; waits for the retained roster if it has not arrived
+   * yet.
    *
-   * @throws {Fault} `no-endpoint`, naming those that there are
+   * @throws {Fault} `no-endpoint`, naming the existing ones
    */
   async endpoint(ref: EndpointRef): Promise<EndpointId> {
     return await endpointOf(this.#session, ref);
   }
 
-  /** The roster, when the retained entries have all arrived. */
+  /** The roster, once all retained entries have arrived. */
   async completeRoster(): Promise<RosterEntry[]> {
     await rosterArrived(this.#session);
     return this.roster.list();
@@ -137,9 +141,9 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
    *
    * @param kind the command
    * @param endpoint the endpoint's number
-   * @param what what it does, for messages: "reset web"
+   * @param what what the command does, for messages: "reset web"
    * @param fill writes the inline zone and the body
-   * @returns the ACT_ACK with ok, or the reply that the command has instead
+   * @returns the ACT_ACK with ok, or the kind of reply that the command has instead
    * @throws {Fault} with the code of the refusal; `timed-out`; `interrupted`; `unreachable`
    */
   async command(
@@ -167,30 +171,33 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * Resolves when all that the daemon had for this client until now has arrived: retained state, events, and
-   * answers that were given by then. It is in the streams when this resolves.
+   * Resolves when everything that the daemon had for this client so far (retained state, events, answers) has
+   * arrived and is in the streams.
    *
-   * @returns the names of sources of which the daemon's pacing still has something waiting; mostly none
-   * @throws {Fault} `not-supported` by a daemon that is older than that; `timed-out`; `unreachable`
+   * @returns the names of sources that still hold back events because of their pacing; usually none
+   * @throws {Fault} `not-supported` from a daemon without CMD_BARRIER; `timed-out`; `unreachable`
    */
   async barrier(options: CommandOptions = {}): Promise<string[]> {
     return sourceNamesOf(await barrier(this.#session, options));
   }
 
-  /** What became of a command without an answer: by its fault's `corr`, or by an id that `vmsig` told. */
+  /**
+   * What became of a command without an answer: by the `corr` of its fault, or by an id that `vmsig` printed.
+   */
   outcome(of: number | string, options: CommandOptions = {}): Promise<CommandOutcome> {
     return this.#session.outcome(of, options);
   }
 
-  /** Whether the daemon knows a kind that was added to the protocol later: CMD_BARRIER, 112, and above. */
+  /** Whether the daemon knows a kind that was added to the protocol later (CMD_BARRIER, 112, and above). */
   knowsKind(kind: Kind): boolean {
     return this.#session.knowsKind(kind);
   }
 
   /**
-   * Acquires a lease, or takes a further handle of one that this client owns.
+   * Acquires a lease, or returns another handle of one that this client owns.
    *
-   * @throws {Fault} `busy` when another owns it, and it does not wait; `no-capability`; `outside-grant`
+   * @throws {Fault} `busy` when another control owns it and this one does not wait; `no-capability`;
+   *   `outside-grant`
    */
   async acquire(
     ref: EndpointRef,
@@ -206,7 +213,7 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     try {
       answer = await this.command(claim.kind, endpoint, what, claim.fill, claim.options);
     } catch (error) {
-      // It would be granted when nobody wants it any more, and shown as one that waits until then.
+      // Otherwise the lease would be granted later to nobody, and the claim listed as waiting until then.
       if (options.wait === true && isGivenUp(error)) this.#session.withdrawClaim(endpoint, cls);
       throw error;
     }
@@ -214,13 +221,16 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     if (granted === undefined) throw unexpectedAnswer(what, answer.kindName);
     const lease = new Lease(this, endpoint, cls, granted.token, granted.ttlMs);
     if (this.#session.ended) lease.lose("disconnected");
-    // The daemon that granted it went before this was noticed here.
+    // The daemon that granted it was lost before this client noticed.
     else if (this.#session.linkNumber !== linkNumber) lease.lose("owner-gone");
     else this.#session.leases.add(lease, answer.seq);
     return lease;
   }
 
-  /** Whether a class of an endpoint is owned, and by whom: a uid, and for whom that speaks. */
+  /**
+   * Whether a lease class of an endpoint is owned, and by whom: the uid, and the principal that it speaks
+   * for.
+   */
   async leaseStatus(
     ref: EndpointRef,
     className: LeaseClassName,
@@ -239,9 +249,9 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * Who has a class of an endpoint and who waits for it, with their reasons.
+   * Who owns a lease class of an endpoint and who waits for it, with their reasons.
    *
-   * @throws {Fault} `not-supported` by a daemon that is older than that
+   * @throws {Fault} `not-supported` from a daemon that does not know the query
    */
   async leaseParties(
     ref: EndpointRef,
@@ -261,16 +271,16 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     return parties;
   }
 
-  /** The VM's state, asked of it now. */
+  /** The VM's current state, from QEMU. */
   vmState(ref: EndpointRef, options: CommandOptions = {}): Promise<VmState> {
     return this.vm(ref).state(options);
   }
 
-  /** A VM's host plane: its state, what it is told to do, its snapshots. Asks nothing yet. */
+  /** A VM's state, power commands and snapshots. Sends nothing yet. */
   vm(ref: EndpointRef): VmControl;
   /**
-   * Tells the VM to do something and awaits its word that it did. `reset`, `powerdown` and `quit` need the
-   * POWER lease, which this client must hold.
+   * Sends a command to the VM and waits until it is confirmed. `reset`, `powerdown` and `quit` need the POWER
+   * lease, which this client must own.
    *
    * @returns the ACT_ACK
    */
@@ -284,9 +294,7 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     return operation === undefined ? control : control.operate(operation, options);
   }
 
-  /**
-   * Which keys and buttons an endpoint's actuator holds down now; `truncated` when there are more than ten.
-   */
+  /** The keys and buttons that are held down in an endpoint; `truncated` when there are more than ten. */
   async held(ref: EndpointRef, options: CommandOptions = {}): Promise<HeldInput> {
     const endpoint = await this.endpoint(ref);
     const what = `ask what is held on ${this.roster.nameOf(endpoint)}`;
@@ -297,11 +305,11 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * Writes guest memory under the MEMWRITE lease, which this client must hold: all of it or nothing, and an
-   * aligned write of 1, 2, 4 or 8 bytes in one store.
+   * Writes guest memory under the MEMWRITE lease, which this client must own: everything or nothing. An
+   * aligned write of 1, 2, 4 or 8 bytes is one store.
    *
    * @param gva guest virtual address, signed as `base/ids.ts` holds it
-   * @param bytes 1 to 4096 of them
+   * @param bytes 1 to 4096 bytes
    * @returns the ACT_ACK
    * @throws {Fault} `outside-extent`, `not-mapped`, `no-lease`, `too-large`
    */
@@ -325,10 +333,10 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
 
   /**
    * Publishes an UP event of source FRAME, as a perception control does (needs PUBLISH). There is no answer;
-   * a refusal comes as an ERROR event.
+   * a refusal arrives as an ERROR event.
    *
    * @param fill writes the inline zone and the body
-   * @param fds descriptors that go along, borrowed for the call
+   * @param fds descriptors to send with it, borrowed for the call
    */
   publish(
     kind: Kind,
@@ -359,9 +367,9 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     try {
       await this.command(KIND.CMD_RELEASE, lease.endpoint, what, (event) => {
         event.words[0] = lease.cls;
-      }, { token: lease.token });
+      }, { token: lease.token, ...lease.className === "agent" ? { timeoutMs: THAW_MS } : {} });
     } catch (error) {
-      // The daemon is gone before we have read so, and the lease went with it, as when that is known.
+      // The daemon is gone and the lease with it, which this client has not read yet.
       if (!(error instanceof Fault && error.code === "unreachable")) throw error;
     }
   }

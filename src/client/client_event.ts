@@ -1,10 +1,9 @@
 /**
- * An event as a control in another process receives it: the frame's header, its 48 inline bytes, its body,
- * and the file descriptors that came along. It owns those descriptors: whoever disposes of the event closes
- * the ones that were not taken.
+ * An event as received by a control in another process: the frame's header, its 48 inline bytes, its body and
+ * its file descriptors. The event owns the descriptors: disposing of it closes those that were not taken.
  *
- * It interprets nothing: `typed_body.ts` gives the fields their types, `describe_event.ts` their names for
- * people and JSON.
+ * It does not interpret the contents: `typed_body.ts` gives the fields types, `describe_event.ts` gives them
+ * names for people and JSON.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -19,46 +18,47 @@ import { type Prio, prioName } from "../event/priority.ts";
 import { type Source, sourceName } from "../event/source.ts";
 import { type BodyOf, readBody, type TypedKind } from "./typed_body.ts";
 
-/** Of events without any; never written. */
+/** Shared by events without descriptors; never written. */
 const NO_FDS: (OwnedFd | undefined)[] = [];
 
 /** One received event. */
 export class ClientEvent implements Disposable {
   /** Its kind, see `event/kind.ts`. */
   readonly kind: Kind;
-  /** The seam it crossed, see `event/source.ts`. */
+  /** Its source, see `event/source.ts`. */
   readonly source: Source;
   /** 0 up, 1 down. */
   readonly dir: Dir;
   /** Its priority class. */
   readonly prio: Prio;
-  /** Which VM; of a CORE event that concerns none, 0. */
+  /** The VM; for a CORE event that concerns none, 0. */
   readonly endpoint: EndpointId;
-  /** The core's number of it, for this control. */
+  /** The core's sequence number for this control. */
   readonly seq: number;
-  /** The command that it answers; 0 = none. */
+  /** The corr of the command that it answers; 0 = none. */
   readonly corr: number;
   /** CLOCK_MONOTONIC at emit, ns. */
   readonly tsNs: number;
   /** How the body is encoded, see `BODY`. */
   readonly bodyFormat: number;
-  /** The whole frame as it came, a copy: what `record` writes. */
+  /** The whole frame as received, a copy: what `record` writes. */
   readonly frame: Uint8Array<ArrayBuffer>;
-  /** Of an ACT_ACK that refuses: what the VM said to it, escaped; empty when it said nothing. */
+  /** For an ACT_ACK that refuses: the VM's message, escaped; empty if there was none. */
   words = "";
-  // Made when they are first looked at: of many events nobody looks at more than the header.
+  // Made at first use, because often only the header of an event is read.
   #inline: Uint8Array<ArrayBuffer> | undefined;
   #view: DataView<ArrayBuffer> | undefined;
   #body: Uint8Array<ArrayBuffer> | undefined;
   readonly #fds: (OwnedFd | undefined)[];
 
   /**
-   * Reads a checked frame. Everything is copied, nothing of the buffer is kept.
+   * Reads a checked frame. Everything is copied; no reference to the buffer is kept.
    *
    * @param view over the receive buffer
    * @param offset where the frame starts
-   * @param fds what came with it; owned by the event from now on
-   * @param isOwn the buffer holds this frame alone, from its beginning, and is the event's: nothing is copied
+   * @param fds its descriptors; owned by the event from now on
+   * @param isOwn the buffer holds this frame alone, from its start, and belongs to the event: nothing is
+   *   copied
    */
   constructor(view: DataView<ArrayBuffer>, offset: number, fds: readonly OwnedFd[] = [], isOwn = false) {
     this.kind = view.getUint16(offset + FRAME.kind, true) as Kind;
@@ -115,7 +115,7 @@ export class ClientEvent implements Disposable {
   }
 
   /**
-   * The inline fields with their types, when the event is of that kind.
+   * The inline fields with their types, if the event is of that kind.
    *
    * @example
    * ```ts
@@ -127,7 +127,7 @@ export class ClientEvent implements Disposable {
     return this.kind === KIND[name as KindName] ? readBody(name, this.view) : undefined;
   }
 
-  /** How many descriptors came along, taken ones included. */
+  /** Number of its descriptors, including those that were taken. */
   get fdCount(): number {
     return this.#fds.length;
   }
@@ -139,7 +139,7 @@ export class ClientEvent implements Disposable {
     return fd.fd;
   }
 
-  /** Takes descriptor number `i`: it stays open when the event goes, and is the caller's. */
+  /** Takes descriptor number `i`: it stays open when the event is disposed of, and belongs to the caller. */
   takeFd(i: number): OwnedFd {
     const fd = this.#fds[i];
     assert(fd !== undefined, "a descriptor is there and taken once");
@@ -147,7 +147,7 @@ export class ClientEvent implements Disposable {
     return fd;
   }
 
-  /** Takes whatever was not taken yet. */
+  /** Takes all descriptors that were not taken yet. */
   takeFds(): OwnedFd[] {
     if (this.#fds.length === 0) return [];
     const fds = this.#fds.filter((fd) => fd !== undefined);
@@ -156,16 +156,16 @@ export class ClientEvent implements Disposable {
   }
 
   /**
-   * The same event with the descriptors that were not taken, which leave this one: for who keeps it longer
-   * than its stream does.
+   * The same event with the descriptors that were not taken, which leave this one; for keeping it longer than
+   * its stream does.
    */
   detach(): ClientEvent {
     return new ClientEvent(new DataView(this.frame.buffer), 0, this.takeFds());
   }
 
   /**
-   * The same event once more with descriptors of its own, for a second consumer. An event without any is
-   * shared.
+   * A second copy of the event with duplicated descriptors, for a second consumer. An event without
+   * descriptors is shared.
    */
   share(): ClientEvent {
     if (this.#fds.length === 0) return this;

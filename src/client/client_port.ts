@@ -1,6 +1,6 @@
 /**
- * What the objects over a client (a console, a guest's agent) need of it. The client has all of it; they do
- * not know the client, which makes them.
+ * What the objects made by a client (a console, a guest agent) need of it. The client implements it; the
+ * objects do not depend on the client's class.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -12,7 +12,7 @@ import type { Lease, LeaseClassName } from "./lease.ts";
 import type { EndpointRef, RosterView } from "./roster_view.ts";
 import type { CommandOptions } from "./command_options.ts";
 
-/** A client, as its objects see it. */
+/** A client, as seen by the objects that it makes. */
 export interface ClientPort {
   /** The roster as far as it has arrived. */
   readonly roster: RosterView;

@@ -1,5 +1,5 @@
 /**
- * A refusal as a sentence: what the codes of the protocol mean to a person, with what to do about it.
+ * Turns a refusal into a sentence: what the protocol's codes mean to a person, and what to do about them.
  * @module
  */
 import { CODE, type CodeName, codeName } from "../base/codes.ts";
@@ -34,13 +34,13 @@ const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
 };
 
 /**
- * The fault that a refusal becomes.
+ * The fault for a refusal.
  *
- * @param what what was to be done: "reset web"
- * @param code the code that came
- * @param detail more, in a few words, from the actuator
- * @param words what the VM itself said, escaped
- * @param needed the capabilities of which one is needed, a mask; 0 when it is not known
+ * @param what what was attempted: "reset web"
+ * @param code the code of the answer
+ * @param detail more detail from the actuator, in a few words
+ * @param words the VM's own message, escaped
+ * @param needed the capabilities any one of which is needed, a mask; 0 if unknown
  */
 export function faultOfCode(what: string, code: number, detail?: string, words = "", needed = 0): Fault {
   const name = codeName(code);
@@ -64,12 +64,12 @@ function lackOf(needed: number): string {
 }
 
 /**
- * The fault that a denied lease becomes.
+ * The fault for a denied lease.
  *
- * @param what what was to be done: "acquire input of web"
+ * @param what what was attempted: "acquire input of web"
  * @param reason LEASE_DENIED.reason
- * @param needed the capabilities of which one is needed, a mask; 0 when it is not known
- * @param owner who owns it, where the daemon says
+ * @param needed the capabilities any one of which is needed, a mask; 0 if unknown
+ * @param owner its owner, if the daemon named one
  */
 export function faultOfDenial(what: string, reason: number, needed = 0, owner?: LeaseHolder): Fault {
   switch (reason) {
@@ -96,7 +96,7 @@ export function faultOfDenial(what: string, reason: number, needed = 0, owner?: 
   }
 }
 
-/** An answer of another kind than the command has. */
+/** The answer is of a kind that the command does not have. */
 export function unexpectedAnswer(what: string, kindName: string): Fault {
   return new Fault(
     "protocol-error",

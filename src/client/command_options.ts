@@ -1,5 +1,5 @@
 /**
- * What every command of a client takes.
+ * Options of every command of a client.
  * @module
  */
 
@@ -16,10 +16,10 @@ export const DEFAULT_TIMEOUT_MS = 30_000;
 export const JOIN_TIMEOUT_MS = 10_000;
 /** What every command takes. */
 export interface CommandOptions {
-  /** How long to await the answer; {@linkcode DEFAULT_TIMEOUT_MS} unless told. */
+  /** How long to wait for the answer, ms; by default {@linkcode DEFAULT_TIMEOUT_MS}. */
   readonly timeoutMs?: number;
-  /** Gives up early. The command may have been carried out all the same. */
+  /** Gives up the wait. The command may still have been carried out. */
   readonly signal?: AbortSignal;
-  /** The lease token to send under; 0, as unless told: whatever lease this client owns. */
+  /** The lease token to send; by default 0: that of the lease that this client owns. */
   readonly token?: number;
 }

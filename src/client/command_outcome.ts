@@ -1,6 +1,6 @@
 /**
- * What became of a command that ended without its answer: told by the answer where it came late, or else by
- * the host that got the command.
+ * What became of a command that ended without an answer: by its late answer, or else by asking the host that
+ * received it.
  * @module
  */
 import { CODE, codeName } from "../base/codes.ts";
@@ -12,10 +12,10 @@ import type { PendingCommands } from "./pending_commands.ts";
 export type { CommandOutcome };
 
 /**
- * Tells it.
+ * Finds out.
  *
- * @param of a command's corr, as its fault has it, or another program's id of one
- * @throws {Fault} `timed-out`, `unreachable`: it may be asked again; `bad-argument`
+ * @param of the corr of the command, from its fault, or another program's id of a command
+ * @throws {Fault} `timed-out`, `unreachable`: it may be tried again; `bad-argument`
  */
 export async function outcomeOf(
   pending: PendingCommands,
@@ -24,7 +24,7 @@ export async function outcomeOf(
   timeoutMs: number,
 ): Promise<CommandOutcome> {
   const late = typeof of === "number" ? pending.late(of) : undefined;
-  // "timed-out" says that nobody could tell when it came.
+  // "timed-out" means that the outcome was not known when that answer came.
   if (late !== undefined && late !== CODE["timed-out"]) {
     if (late === CODE.ok) return { is: "done" };
     const name = codeName(late);

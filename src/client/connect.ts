@@ -1,5 +1,5 @@
 /**
- * Joining the bus: what a scripted control calls first.
+ * Joins the bus; the first call of a scripted control.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -13,35 +13,35 @@ import { natsModule } from "./nats_loader.ts";
 import { JOIN_TIMEOUT_MS } from "./command_options.ts";
 import type { RemoteHost } from "./session_state.ts";
 
-/** How to join. */
+/** Options for joining. */
 export interface ConnectOptions {
-  /** The daemon's socket; unless told that of VMSIG_SOCKET, or else the default of this user. */
+  /** The daemon's socket; by default that of VMSIG_SOCKET, or else the default of this user. */
   readonly socket?: string;
   /**
-   * Many hosts instead of one daemon: the NATS server that they joined (src/nats/README.md). Endpoints are
-   * called HOST/NAME then; `socket` is not used.
+   * Many hosts instead of one daemon: the NATS server that they have joined (src/nats/README.md). Endpoints
+   * are then called HOST/NAME, and `socket` is not used.
    */
   readonly nats?: NatsOptions;
-  /** What the daemon's log and audit call this control. */
+  /** The name of this control in the daemon's log and audit trail. */
   readonly name: string;
   /**
-   * For whom this process speaks: "token:alice", a name of the config's `[[admission]]` rules. Its user's
-   * rule has to allow that (`speaks_for`), and what may be done is what the name's rule says. Its user itself
-   * unless told.
+   * The principal for whom this process speaks: "token:alice", a name in the config's `[[admission]]` rules.
+   * The rule of the process's user must allow it (`speaks_for`), and only the rights of the name's rule
+   * apply. By default the user itself.
    */
   readonly as?: string;
-  /** Which broadcast events are wanted at all; everything that the grant allows unless told. */
+  /** Which broadcast events are wanted; by default everything that the grant allows. */
   readonly sub?: SubscribeOptions;
   /** How long joining may take, ms; {@linkcode JOIN_TIMEOUT_MS} unless told. */
   readonly timeoutMs?: number;
   /** Gives up joining; nothing once it has joined. */
   readonly signal?: AbortSignal;
   /**
-   * Whether, and at what pace, to come back to a daemon that went away, with the same subscription: false
-   * unless told. Meanwhile commands fail (`unreachable`), and those under way are told that they may or may
-   * not have been carried out; every lease is lost (`owner-gone`); the streams stay, and get a RECONNECTED
-   * before what the next daemon tells. A daemon that lets this control in no more ends it. The first joining
-   * is not tried again.
+   * Whether, and with which pauses, to reconnect to a daemon that was lost, with the same subscription; false
+   * by default. Meanwhile commands fail (`unreachable`), and pending ones are told that they may or may not
+   * have been carried out; all leases are lost (`owner-gone`); the streams stay open, and receive a
+   * RECONNECTED before the events of the next daemon. If a daemon no longer admits this control, the client
+   * ends. The first connection is not retried.
    */
   readonly reconnect?: boolean | ReconnectOptions;
 }
@@ -75,13 +75,13 @@ export async function connect(options: ConnectOptions): Promise<Client> {
       `Cannot act for ${printable(as)} over NATS: there the server's credentials say who asks`,
     );
   }
-  // The library for it is loaded by who needs it.
+  // The NATS library is loaded only when it is used.
   const { RemoteLink } = await natsModule("link")();
   const makeLink = (session: RemoteHost) => new RemoteLink(nats, session);
   return await Client.join({ socketPath: nats.url, name, sub, timeoutMs, reconnect: pace, makeLink, signal });
 }
 
-/** The socket that VMSIG_SOCKET names; without it the default one of the user who runs this program. */
+/** The socket named by VMSIG_SOCKET; without it, the default of the user who runs this program. */
 export function defaultSocketPathHere(): string {
   const named = Deno.env.get("VMSIG_SOCKET") ?? "";
   if (named !== "") return named;

@@ -1,10 +1,10 @@
 /**
- * One connection to the daemon's control socket: frames in, frames out, on the program's own thread without
- * ever stopping it. Waiting is done by a nonblocking system call, so timers, other sockets and the program's
- * own promises go on.
+ * One connection to the daemon's control socket: sends and receives frames on the program's own thread
+ * without blocking it. Waiting is a nonblocking system call, so timers, other sockets and the program's own
+ * promises continue.
  *
- * Reading can be held back: then the socket fills and the daemon's own rules for a slow control apply. It
- * knows frames, not what they mean.
+ * Reading can be paused; then the socket's buffer fills, and the daemon's rules for a slow control apply. It
+ * does not interpret frames.
  * @module
  */
 import { isPeerGone, ReceiveBatch, sendOne } from "../../ffi/datagram.ts";
@@ -25,7 +25,7 @@ import { receivedDefect, receivedFds } from "../protocol/received.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { ClientEvent } from "./client_event.ts";
 
-/** Full batches that are read in one turn: timers and other sockets of the program get theirs in between. */
+/** Full batches read per turn, so that the program's timers and other sockets get their time. */
 const MOST_BATCHES = 16;
 /**
  * A batch of so many bytes is a full one as well: of large frames the socket holds no more than three, and
@@ -35,26 +35,26 @@ const FULL_BYTES = 2 * MAX_BODY_BYTES;
 const TAG_SOCKET = 1;
 const TAG_WAKE = 2;
 
-/** Who a connection talks to. */
+/** The receiver of a connection's frames. */
 export interface ConnectionSink {
-  /** A checked frame. The event is the sink's, descriptors included. */
+  /** A checked frame. The sink owns the event and its descriptors. */
   onEvent(event: ClientEvent): void;
   /**
-   * A checked frame without descriptors, where it was received.
+   * A checked frame without descriptors, in the receive buffer.
    *
-   * @returns false: it was not taken, and comes as an event
+   * @returns false: it was not handled, and is passed as an event
    */
   onFrame?(view: DataView, bytes: Uint8Array, at: number, length: number): boolean;
-  /** Whether the next frames may be read now. False: {@linkcode Connection.wake} when that changes. */
+  /** Whether further frames may be read now. If false, call {@linkcode Connection.wake} when that changes. */
   mayRead(): boolean;
   /**
-   * The end, once: the daemon went, or said something that is not a frame. Not called after {@linkcode
-   * Connection.close}.
+   * The connection ended: the daemon is gone, or sent something that is not a frame. Called once, and not
+   * after {@linkcode Connection.close}.
    */
   onEnd(fault: Fault): void;
 }
 
-/** A connected socket with its pump. */
+/** A connected socket and the loop that reads it (the pump). */
 export class Connection {
   readonly #socket: OwnedFd;
   readonly #sink: ConnectionSink;
@@ -67,7 +67,7 @@ export class Connection {
   #interest = IN;
   #held: PromiseWithResolvers<void> | undefined;
   #closing = false;
-  /** Frames of the last batch, and their bytes. */
+  /** Frames received in the last batch, and their bytes. */
   #received = 0;
   #receivedBytes = 0;
   /** The last reading found large frames one behind the other. */
@@ -75,10 +75,10 @@ export class Connection {
   #pump: Promise<void> | undefined;
 
   /**
-   * Takes a connected socket over; nothing is read before {@linkcode Connection.start}.
+   * Takes over a connected socket; nothing is read before {@linkcode Connection.start}.
    *
    * @param socket SEQPACKET and nonblocking; owned from now on
-   * @param sink who is told
+   * @param sink receives the frames
    */
   constructor(socket: OwnedFd, sink: ConnectionSink) {
     this.#socket = socket;
@@ -92,7 +92,7 @@ export class Connection {
     return this.#socket.fd;
   }
 
-  /** Whether frames wait for the socket to take them. */
+  /** Whether frames are queued because the socket is full. */
   get congested(): boolean {
     return this.#outgoing.length > 0;
   }
@@ -103,9 +103,9 @@ export class Connection {
   }
 
   /**
-   * Sends an event as a frame, at once or as soon as the socket takes it. The event is borrowed.
+   * Sends an event as a frame, at once or as soon as the socket has room. The event is borrowed.
    *
-   * @throws {Fault} `busy` when too many frames wait already; `unreachable` when the daemon is gone
+   * @throws {Fault} `busy` when too many frames are queued; `unreachable` when the daemon is gone
    */
   send(event: TransferEvent): void {
     const length = encodeFrame(event, 0, this.#scratchView, this.#scratch, 0);
@@ -131,11 +131,11 @@ export class Connection {
     this.wake();
   }
 
-  /** Lets the pump look again whether it may read and what it has to send. */
+  /** Makes the pump check again whether it may read and what it has to send. */
   wake(): void {
     if (this.#closing) return;
-    // A pump that waits for the socket reads already: waking its thread would cost each command two switches
-    // between threads, for nothing.
+    // A pump that waits for the socket is already able to read: waking its thread would only cost each
+    // command two thread switches.
     if (this.#held !== undefined) this.#release();
     else if (this.#outgoing.length > 0) this.#wake.signal();
   }
@@ -146,10 +146,10 @@ export class Connection {
   }
 
   /**
-   * Sends a frame that is complete, and reads at once, for at most mostMs, until something came: for who asks
-   * what is answered sooner than a waiting thread wakes. That thread is not woken for it either.
+   * Sends a complete frame, and polls for at most mostMs until something is received: an answer is then
+   * available sooner than by waking the waiting thread, which is not woken for it.
    *
-   * @param mostMs a fraction of one
+   * @param mostMs a fraction of a millisecond
    * @throws {Fault} as {@linkcode Connection.send}
    */
   ask(frame: Uint8Array<ArrayBuffer>, mostMs: number): void {
@@ -159,22 +159,22 @@ export class Connection {
       this.#sendFrame(frame, frame.length);
       this.#readSoon(mostMs);
     } finally {
-      // What came meanwhile is told by this as well.
+      // This also reads what arrived in the meantime.
       if (!this.#closing) this.#poller.modify(this.#socket.fd, this.#interest = IN, TAG_SOCKET);
     }
   }
 
-  /** Whether the pump waits for nothing but the next frame. */
+  /** Whether the pump waits only for the next frame. */
   get #isIdle(): boolean {
     const isWaiting = !this.#closing && this.#held === undefined && this.#outgoing.length === 0;
     return isWaiting && this.#interest === IN && this.#sink.mayRead();
   }
 
-  /** Reads what is there; false when that is for the pump to go on with. */
+  /** Reads what is there; false when the pump is to continue. */
   #receiveSoon(): boolean {
     if (this.#closing || !this.#sink.mayRead()) return false;
     try {
-      // The end is the pump's matter: it finds the same.
+      // The end is left to the pump, which finds it as well.
       return !this.#receive();
     } catch (error) {
       this.#end(error instanceof Fault ? error : new Fault("refused", messageOf(error), { cause: error }));
@@ -189,7 +189,7 @@ export class Connection {
     } while (performance.now() < untilMs);
   }
 
-  /** Ends the pump and closes the socket. Called twice, it does nothing the second time. */
+  /** Ends the pump and closes the socket. A second call does nothing. */
   async close(): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
@@ -248,15 +248,15 @@ export class Connection {
     for (const frame of this.#outgoing) {
       const result = sendOne(this.#socket.fd, frame, 0, frame.length);
       if (result === -ERRNO.EAGAIN) break;
-      // A daemon that went may have said why: what it sent last is read before the end is told.
+      // A daemon that is gone may have said why: its last frames are read before the end is reported.
       sent++;
     }
     this.#outgoing.splice(0, sent);
   }
 
   /**
-   * Reads what is there: waiting costs more than a batch, so who reads one at a time loses to a daemon that
-   * writes fast. True when the daemon has closed the connection.
+   * Reads what is there. Waiting costs more than a batch, so reading one frame at a time could not keep up
+   * with a daemon that writes fast. Returns true when the daemon has closed the connection.
    */
   #receiveAll(): boolean {
     this.#isFlood = false;

@@ -1,8 +1,7 @@
 /**
- * A VM's console for a program: bytes as they come (console_reader.ts), a text that is awaited, text that is
- * sent.
+ * A VM's console: reads bytes as they arrive (console_reader.ts), waits for a text, sends text.
  *
- * Writing takes the CONSOLE lease with the first bytes and keeps it until the control is disposed of.
+ * The first write acquires the CONSOLE lease, which is kept until the control is disposed of.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -20,21 +19,22 @@ import type { Lease } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
-/** Characters that {@linkcode ConsoleControl.expect} looks back. */
+/** Number of characters in which {@linkcode ConsoleControl.expect} looks for a match. */
 const MAX_EXPECTED: number = 1 << 18;
 const DEFAULT_EXPECT_MS = 30_000;
 
-/** Which console, and from where. */
+/** Which console, and where to begin. */
 export interface ConsoleOptions extends CommandOptions {
-  /** Its number in the list; 0 unless told. */
+  /** Its number in the list; 0 by default. */
   readonly port?: number;
-  /** Begin with what the daemon has kept, up to a megabyte. False unless told. */
+  /** Begin with the output that the daemon has kept, up to a megabyte. False by default. */
   readonly backlog?: boolean;
-  /** Begin at this place, if it is still kept; else with the oldest that is. Instead of `backlog`. */
+  /** Begin at this offset, or at the oldest byte that is kept. Instead of `backlog`. */
   readonly from?: number;
   /**
-   * The guest waits rather than that bytes are lost here, for at most 10 s after the last read. False unless
-   * told. A serial port waits; of a virtio console QEMU drops what is not read at once, and tells nobody.
+   * Block the guest rather than lose output, for at most 10 s after the last read. False by default. This
+   * works with a serial port; a virtio console's output that is not read at once is dropped by QEMU, which
+   * tells nobody.
    */
   readonly lossless?: boolean;
 }
@@ -47,30 +47,30 @@ export interface ConsoleEntry {
   readonly label: string;
   /** "serial" or "virtio-console". */
   readonly role: string;
-  /** "unix", "pty", or "other" for one that cannot be reached. */
+  /** "unix", "pty", or "other" for one that cannot be opened. */
   readonly place: string;
   /** Whether the daemon has it open. */
   readonly open: boolean;
-  /** Place of the oldest byte that is kept. */
+  /** Offset of the oldest byte that is kept. */
   readonly start: number;
-  /** One past the newest. */
+  /** Offset after the newest byte. */
   readonly end: number;
-  /** What was in the way last; "" when nothing is. */
+  /** The last error; "" when there is none. */
   readonly why: string;
 }
 
-/** What was awaited, and came. */
+/** A match of an awaited text. */
 export interface Expected {
   /** The text that matched. */
   readonly text: string;
-  /** Its parts, as of a regular expression. */
+  /** The groups of the regular expression. */
   readonly groups: readonly (string | undefined)[];
-  /** What came before it, since the last one. */
+  /** The output before the match, since the previous match. */
   readonly before: string;
 }
 
 /**
- * An endpoint's consoles.
+ * The consoles of an endpoint.
  *
  * @throws {Fault} `no-capability`, `seam-down`
  */
@@ -91,7 +91,7 @@ export async function listConsoles(
   return value as ConsoleEntry[];
 }
 
-/** A console that is read and written. */
+/** A console that can be read and written. */
 export class ConsoleControl implements AsyncDisposable {
   /** The endpoint. */
   readonly endpoint: EndpointId;
@@ -119,10 +119,10 @@ export class ConsoleControl implements AsyncDisposable {
   }
 
   /**
-   * Opens a console; what the VM says from now on is read by {@linkcode read} and {@linkcode expect}.
+   * Opens a console; its output from now on is returned by {@linkcode read} and {@linkcode expect}.
    *
-   * @throws {Fault} `busy` when another program has it, `bad-argument` for a number that the VM lacks,
-   *   `not-supported` for a VM without one, `no-capability`, `seam-down`
+   * @throws {Fault} `busy` when another program uses it, `bad-argument` for a number that the VM does not
+   *   have, `not-supported` for a VM without one, `no-capability`, `seam-down`
    */
   static async open(
     client: ClientPort,
@@ -131,23 +131,23 @@ export class ConsoleControl implements AsyncDisposable {
   ): Promise<ConsoleControl> {
     const control = new ConsoleControl(client, await client.endpoint(ref), options);
     await control.#tell(CONSOLE_OP.OPEN, "open", options);
-    // Says where "now" is, before anything is sent.
+    // Determines the current offset before anything is sent.
     if (control.#reader.isFromNow) await control.#reader.read(0);
     return control;
   }
 
-  /** Place of the next byte among all that the console ever carried. */
+  /** Offset of the next byte in the console's whole output. */
   get place(): number {
     return this.#reader.place;
   }
 
-  /** Bytes that came too fast for this reader, or before it asked for what was kept. */
+  /** Number of bytes lost because they came too fast for this reader, or were overwritten before it began. */
   get lostBytes(): number {
     return this.#reader.lostBytes;
   }
 
   /**
-   * The next bytes, when there are some. What {@linkcode expect} has read and not used comes first.
+   * The next output, when there is some. Output that {@linkcode expect} has read and not used comes first.
    *
    * @throws {Fault} `seam-down` when the VM closed its console; `interrupted`; `unreachable`
    */
@@ -164,9 +164,9 @@ export class ConsoleControl implements AsyncDisposable {
   }
 
   /**
-   * The next bytes, or none when nothing came within so many ms.
+   * The next output, or none if nothing arrives in that time.
    *
-   * @param waitMs 0 for what is there
+   * @param waitMs longest wait, ms; 0: only what is there
    */
   async readNow(waitMs: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#text !== "") return await this.read();
@@ -178,7 +178,7 @@ export class ConsoleControl implements AsyncDisposable {
     }
   }
 
-  /** Bytes as they come, until the VM closes its console or the loop is left. */
+  /** Output as it arrives, until the VM closes its console or the loop is left. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     for (;;) {
       try {
@@ -191,11 +191,11 @@ export class ConsoleControl implements AsyncDisposable {
   }
 
   /**
-   * Waits for a text.
+   * Waits for a text in the output.
    *
-   * @param wanted a text, or an expression (without "g" and "y"), looked for in what came since the last
-   *   match, line ends and all, at most {@linkcode MAX_EXPECTED} characters back
-   * @throws {Fault} `timed-out`, with the end of what came instead; as {@linkcode read}
+   * @param wanted a text or a regular expression (without the flags g and y), searched in the output since
+   *   the last match, including line ends, at most the last {@linkcode MAX_EXPECTED} characters
+   * @throws {Fault} `timed-out`, quoting the end of the output; others as {@linkcode read}
    */
   async expect(
     wanted: string | RegExp,
@@ -214,10 +214,10 @@ export class ConsoleControl implements AsyncDisposable {
   }
 
   /**
-   * Sends bytes, and awaits that the VM has taken them. The first call takes the CONSOLE lease.
+   * Sends bytes, and waits until the VM has taken them. The first call acquires the CONSOLE lease.
    *
-   * @throws {Fault} `busy` when another owns the lease, `stale-lease` when it was lost meanwhile: what came
-   *   before that has arrived
+   * @throws {Fault} `busy` when another control owns the lease, `stale-lease` when it was lost meanwhile:
+   *   everything before that was delivered
    */
   async send(what: string | Uint8Array, options: CommandOptions = {}): Promise<void> {
     const bytes = typeof what === "string" ? new TextEncoder().encode(what) : what;
@@ -241,17 +241,17 @@ export class ConsoleControl implements AsyncDisposable {
     }
   }
 
-  /** Leaves the console to others, and gives the lease back if it was taken. */
+  /** Releases the console, and the lease if it was acquired. */
   async [Symbol.asyncDispose](): Promise<void> {
     const lease = this.#lease;
     this.#lease = undefined;
-    // One that was never granted is nothing to give back; its taker was told.
+    // A lease that was not granted need not be released; the failed send has reported it.
     if (lease !== undefined) await (await lease.catch(() => undefined))?.release();
     if (this.#client.fault !== undefined) return;
     try {
       await this.#tell(CONSOLE_OP.CLOSE, "leave", {});
     } catch (error) {
-      // The VM, or the daemon, went first: there is nothing to leave.
+      // The VM or the daemon is already gone: there is nothing to release.
       if (!(error instanceof Fault)) throw error;
     }
   }
@@ -296,7 +296,7 @@ export class ConsoleControl implements AsyncDisposable {
     return new Fault(
       "timed-out",
       `Cannot find ${
-        JSON.stringify(`${wanted}`)
+        JSON.stringify(typeof wanted === "string" ? wanted : wanted.source)
       } on console ${this.port} of ${this.#name} within ${timeoutMs} ms; ` +
         (tail === "" ? "it said nothing" : `it said last ${JSON.stringify(tail)}`),
     );

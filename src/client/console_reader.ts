@@ -1,10 +1,9 @@
 /**
- * The reads of one console: from a place that the client knows, a piece at a time, each byte once.
+ * Reads one console from a known offset, a piece at a time, each byte once.
  *
- * Two kinds of reads are begun before anybody asks for them. Of bytes that the daemon has already (its last
- * answer said so) several pieces are asked for at once, so that a flood does not take a round trip for each
- * 64 KB. And for who writes, the next read waits at the daemon already, so that an echo comes as soon as
- * there is one.
+ * Reads are started early in two cases. Of output that the daemon already has (according to its last answer),
+ * several pieces are requested at once, so that a flood does not cost one round trip per 64 KB. And for a
+ * writer, the next read is already pending at the daemon, so that an echo arrives as soon as possible.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -18,56 +17,56 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { CommandOptions } from "./command_options.ts";
 
-/** How long one read waits at the daemon; then it is asked anew, so that an end is noticed. */
+/** How long one read waits at the daemon, ms; it is then repeated, so that a lost connection is noticed. */
 export const READ_WAIT_MS = 20_000;
 const SLACK_MS = 10_000;
-/** Pieces that are asked for at once. */
+/** Number of pieces requested at once. */
 const MOST_PIECES = 8;
 /** More are asked for when only so many are under way: each time wakes the daemon. */
 const FEW_PIECES = 4;
 const NO_BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
-/** What one read brought. */
+/** The result of one read. */
 interface Piece {
   readonly offset: number;
-  /** One past the newest byte that the daemon has. */
+  /** Offset after the newest byte that the daemon has. */
   readonly end: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** The daemon does not have the console open. */
+  /** Whether the daemon does not have the console open. */
   readonly isClosed: boolean;
 }
 
-/** A read that was begun. */
+/** A read that was started. */
 interface AskedPiece {
   readonly offset: number;
-  /** Bytes that it will bring; undefined for one that waits for what is not there yet. */
+  /** Number of bytes that it will return; undefined for one that waits for new output. */
   readonly length: number | undefined;
   readonly promise: Promise<Piece>;
-  /** What it brought, when it has. */
+  /** Its result, once there is one. */
   piece: Piece | undefined;
 }
 
 /** What a reader needs. */
 export interface ReaderHost {
-  /** "read console 0 of web". */
+  /** What the read does, for messages: "read console 0 of web". */
   readonly doing: string;
-  /** Sends a request about the console, and awaits its answer. */
+  /** Sends a request about the console, and waits for the answer. */
   request(fill: (event: TransferEvent) => void, options: CommandOptions): Promise<ClientEvent>;
 }
 
-/** The reads. */
+/** Reads one console. */
 export class ConsoleReader {
   readonly #host: ReaderHost;
   readonly #asked: AskedPiece[] = [];
   #flags: number;
   #place: number;
   #lost = 0;
-  /** Reads under way that somebody awaits. */
+  /** Number of reads whose result somebody awaits. */
   #reading = 0;
   #isWriting = false;
 
   /**
-   * Begins at a place.
+   * Starts at an offset.
    *
    * @param flags of the first read: {@linkcode CONSOLE_FROM_NOW} and others
    */
@@ -77,28 +76,28 @@ export class ConsoleReader {
     this.#flags = flags;
   }
 
-  /** Place of the next byte. */
+  /** Offset of the next byte. */
   get place(): number {
     return this.#place;
   }
 
-  /** Bytes that were overwritten before they were read. */
+  /** Number of bytes that were overwritten before they were read. */
   get lostBytes(): number {
     return this.#lost;
   }
 
-  /** Whether the place is not known yet, because it begins with what comes now. */
+  /** Whether the offset is not known yet, because reading begins with new output. */
   get isFromNow(): boolean {
     return (this.#flags & CONSOLE_FROM_NOW) !== 0;
   }
 
-  /** Reads that were begun and whose bytes nobody has had yet. */
+  /** Number of reads that were started and not used yet. */
   get isAhead(): boolean {
     return this.#asked.length > 0;
   }
 
   /**
-   * The next bytes; none when none came in that time, which a read that was begun earlier may exceed.
+   * The next output; empty if none arrives in that time, which a read started earlier may exceed.
    *
    * @throws {Fault} `seam-down` when the VM closed its console; `interrupted`; `unreachable`
    */
@@ -124,21 +123,21 @@ export class ConsoleReader {
     return bytes;
   }
 
-  /** From now on the next read is begun before anybody asks. */
+  /** From now on, the next read is started before it is asked for. */
   readAhead(): void {
     this.#isWriting = true;
     if (this.#reading === 0) this.#askNext();
   }
 
-  /** Bytes of a piece that are new; what was begun behind it may not fit any more. */
+  /** The new bytes of a piece; reads started after it may no longer fit. */
   #take({ offset, bytes }: Piece, asked: number): Uint8Array<ArrayBuffer> {
     const { isFromNow } = this;
     this.#flags &= ~CONSOLE_FROM_NOW;
     if (offset < asked && !isFromNow) {
-      // The daemon counts anew for a VM that was started anew.
+      // The VM was restarted, and the daemon's offsets start again.
       this.#asked.length = 0;
     } else if (offset < this.#place && !isFromNow) {
-      // An earlier piece began later than it was asked to, and has a part of this one.
+      // An earlier piece began later than requested, and contains part of this one.
       const fresh = bytes.subarray(Math.min(this.#place - offset, bytes.length));
       this.#place += fresh.length;
       return fresh;
@@ -147,7 +146,7 @@ export class ConsoleReader {
     return bytes;
   }
 
-  /** Asks for what the daemon is known to have. */
+  /** Requests the output that the daemon is known to have. */
   #askKnown(end: number): void {
     const last = this.#asked.at(-1);
     if (last !== undefined && last.length === undefined) return;
@@ -171,13 +170,13 @@ export class ConsoleReader {
     promise.then((piece) => {
       asked.piece = piece;
     }, () => {
-      // Whoever reads next is told; nobody may.
+      // The next read reports the error; there may be none.
     });
   }
 
-  /** The read that was begun first; undefined when it brings nothing in that time: then it goes on. */
+  /** The read that was started first; undefined if it returns nothing in that time and continues. */
   async #awaitFirst(first: AskedPiece, waitMs: number, signal?: AbortSignal): Promise<Piece | undefined> {
-    // What is there already has been sent before the answer to this.
+    // Output that is already there has been sent before the answer to this.
     if (first.piece === undefined && waitMs === 0) {
       await this.#host.request((event) => this.#fill(event, CONSOLE_OP.OPEN, 0, MAX_BODY_BYTES, 0), {});
     }
@@ -195,7 +194,7 @@ export class ConsoleReader {
       if (piece !== undefined) this.#done(first);
       return piece;
     } catch (error) {
-      // What was begun behind one that failed is asked for anew.
+      // Reads that were started after a failed one are repeated.
       if (!(error instanceof Fault && error.code === "interrupted")) this.#asked.length = 0;
       throw error;
     } finally {

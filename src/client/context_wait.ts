@@ -1,6 +1,5 @@
 /**
- * Waiting for an endpoint's memory context, and knowing when that is pointless: what the daemon has said of
- * the cause is told at once.
+ * Waits for an endpoint's memory context, and fails at once when the daemon has said why there will be none.
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -13,14 +12,14 @@ import type { Welcome } from "./handshake.ts";
 import type { MemoryView } from "./memory_view.ts";
 import type { RosterView } from "./roster_view.ts";
 
-/** A context is retained: it comes with the join, unless there is none (yet). */
+/** A context is retained, so it arrives on joining, unless there is none yet, ms. */
 export const CONTEXT_WAIT_MS = 3000;
-/** How often it is looked whether waiting has become pointless. */
+/** Interval at which it is checked whether waiting is pointless, ms. */
 export const LOOK_MS = 20;
-/** A seam that is not up is given this long: the endpoint may have been attached right now. */
+/** Time allowed for a seam to come up, since the endpoint may have just been attached, ms. */
 const SEAM_WAIT_MS = 150;
 
-/** What is known of endpoints and their memory: a client. */
+/** What a client knows about its endpoints and their memory. */
 export interface ContextHome {
   /** What the daemon grants. */
   readonly grant: Welcome;
@@ -31,7 +30,7 @@ export interface ContextHome {
 }
 
 /**
- * Refuses who may not read memory, or is not on its host.
+ * Fails for a control that may not read memory or is not on the VM's host.
  *
  * @throws {Fault} `no-capability`, `not-supported`
  */
@@ -42,7 +41,7 @@ export function requireMemory({ grant, roster, memory }: ContextHome, endpoint: 
 }
 
 /**
- * Refuses what maps the memory of another host's VM: it never leaves that host.
+ * Fails for operations that map the memory of another host's VM, which never leaves that host.
  *
  * @throws {Fault} `not-supported`
  */
@@ -54,17 +53,17 @@ export function requireHere(memory: MemoryView, name: string): void {
   );
 }
 
-/** Why no context will come, as far as it is known after so long; undefined while one may. */
+/** Why no context will come, as far as is known after that time; undefined while one may come. */
 export function pointless(home: ContextHome, endpoint: EndpointId, waitedMs: number): Fault | undefined {
   if (home.memory.hasContext(endpoint)) return undefined;
   if (home.memory.trouble(endpoint) !== undefined) return noContext(home, endpoint);
   const entry = home.roster.get(endpoint);
-  // Who may not see the roster knows of no seams.
+  // A control that may not see the roster does not know the seams.
   if (entry === undefined || entry.state === "attaching" || entry.seams.includes("memctx")) return undefined;
   return waitedMs < SEAM_WAIT_MS ? undefined : noContext(home, endpoint);
 }
 
-/** Why there is no context, as far as the daemon has told. */
+/** Why there is no context, as far as the daemon has reported. */
 export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
   const entry = home.roster.get(endpoint);
   const what = `Cannot examine the memory of ${home.roster.nameOf(endpoint)}`;
@@ -74,7 +73,7 @@ export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
     if (trouble.isOfMonitor) return new Fault("seam-down", `${what}: ${oneLine(trouble.text)}`);
     const where = entry?.seams.includes("memctx") === true
       ? "the daemon found none that it can read, and its log has the details"
-      : "its memory seam is down";
+      : `its memory seam is down${unshared(home, entry?.pid ?? 0, trouble.text)}`;
     return new Fault(code, `${what}: ${oneLine(trouble.text)} (${where})`);
   }
   let why = "its memory seam is up, but no known system was found in it (yet): it may still be starting";
@@ -83,4 +82,10 @@ export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
     why = "its memory seam is down: vmsig probe says what QEMU needs, the daemon's log what failed";
   }
   return new Fault("seam-down", `${what}: ${why}`);
+}
+
+/** RAM that QEMU does not share is still its process's. */
+function unshared({ memory }: ContextHome, pid: number, text: string): string {
+  if (pid === 0 || memory.elsewhere !== undefined || !text.startsWith("RAM is not shared")) return "";
+  return `; root and QEMU's own user can read it as it is: vmsig mem pid:${pid}`;
 }

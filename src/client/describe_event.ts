@@ -1,7 +1,7 @@
 /**
- * A received event as fields with names, for `watch --json`, `record` and whoever prints: the header's
- * fields, the inline fields, and what the body says: a CBOR map's entries are merged in, memory segments are
- * listed, anything else is told by its size.
+ * A received event as named fields, for `watch --json`, `record` and other output: the header's fields, the
+ * inline fields, and the body: a CBOR map's entries are merged in, memory segments are listed, and for
+ * anything else the size is given.
  * @module
  */
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
@@ -21,25 +21,25 @@ import { KIND } from "../event/kind.ts";
 import { BODY } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** Bytes of one memory segment (src/event/PROTOCOL.md, "memseg"). */
+/** Size of one memory segment (src/event/PROTOCOL.md, "memseg"), bytes. */
 export const MEMSEG_BYTES = 32;
 
 const MAX_DEPTH = 8;
 const MAX_RAW_BYTES = 64;
 
-/** One run of guest memory in one of the descriptors that a MEMCTX brings. */
+/** One run of guest memory in one of the descriptors of a MEMCTX. */
 export interface MemorySegment {
   /** Guest-physical address of its first byte. */
   readonly gpa: number;
-  /** Where it lies in the file. */
+  /** Its offset in the file. */
   readonly fileOffset: number;
-  /** Its size. */
+  /** Its size, bytes. */
   readonly bytes: number;
-  /** Which of the event's descriptors. */
+  /** Index of the event's descriptor. */
   readonly fdIndex: number;
 }
 
-/** The segments of a MEMCTX: what its raw body lists. */
+/** The segments in the raw body of a MEMCTX. */
 export function memorySegments(event: ClientEvent): MemorySegment[] {
   const view = new DataView(event.body.buffer, event.body.byteOffset, event.body.byteLength);
   const segments: MemorySegment[] = [];
@@ -54,7 +54,7 @@ export function memorySegments(event: ClientEvent): MemorySegment[] {
   return segments;
 }
 
-/** The fields of an event's inline zone and body by their names in camelCase. */
+/** The fields of an event's inline zone and body, by name in camelCase. */
 export function describeBody(event: ClientEvent): Record<string, Described> {
   const fields = describeInline(event.kind, event.inline);
   if (event.body.length === 0) return fields;
@@ -72,7 +72,7 @@ export function describeBody(event: ClientEvent): Record<string, Described> {
   return { ...fields, bodyBytes: event.body.length, body: hexOfBytes(short) };
 }
 
-/** An event whole: header fields first, then its body's. What `watch --json` prints. */
+/** A whole event: the header's fields, then the body's. Printed by `watch --json`. */
 export function describeEvent(event: ClientEvent): Record<string, Described> {
   return {
     kind: event.kindName,
@@ -88,8 +88,8 @@ export function describeEvent(event: ClientEvent): Record<string, Described> {
   };
 }
 
-// The header's names are spoken for (an AUDIT has a kind and an endpoint of its own, a cursor its seq): the
-// body's get a prefix.
+// Body fields with the name of a header field get a prefix (an AUDIT has a kind and an endpoint of its own, a
+// cursor a seq).
 const HEADER_NAMES: ReadonlySet<string> = new Set([
   "kind",
   "source",
@@ -109,7 +109,7 @@ function withoutHeaderNames(fields: Record<string, Described>): Record<string, D
   return out;
 }
 
-// What the numbers are called, beside the numbers.
+// The names of numbers, in addition to the numbers.
 function namesOf(event: ClientEvent): Record<string, string> {
   const vm = event.as("VM_LIFECYCLE");
   if (vm !== undefined) {

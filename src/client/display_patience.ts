@@ -1,7 +1,7 @@
 /**
- * When to ask for a VM's pictures: not before its FRAME seam is up, as the roster tells, and after a failure
- * less and less often, until a picture comes or the seam goes or comes. A VM that is not there, is being
- * attached or has no display costs the daemon nothing, and its audit trail no line.
+ * Decides when to ask for a VM's pictures: not before its FRAME seam is up, and after a failure at growing
+ * intervals, until a picture arrives or the seam changes. So a VM that is not there, is being attached or has
+ * no display costs the daemon nothing, and adds no lines to its audit trail.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -11,37 +11,37 @@ import type { Client } from "./client.ts";
 import { pause } from "./pause.ts";
 import type { EndpointRef } from "./roster_view.ts";
 
-/** The first rest after a failure, and the longest, ms. */
+/** The first and the longest pause after a failure, ms. */
 const FIRST_REST_MS = 1000;
 const LONGEST_REST_MS = 30_000;
 const SEAM = sourceName(SOURCE.FRAME).toLowerCase();
 
-/** The patience of who shows one VM. */
+/** The retry state of one VM's viewer. */
 export class DisplayPatience {
   readonly #client: Client;
   readonly #ref: EndpointRef;
   #restMs = FIRST_REST_MS;
 
   /**
-   * Of one VM's viewer.
+   * For one VM's viewer.
    *
-   * @param client receives CORE
+   * @param client must receive the source CORE
    */
   constructor(client: Client, ref: EndpointRef) {
     this.#client = client;
     this.#ref = ref;
   }
 
-  /** A picture came: the next rest is short. */
+  /** A picture arrived: the next pause is short. */
   onPicture(): void {
     this.#restMs = FIRST_REST_MS;
   }
 
   /**
-   * Waits until there is something to ask.
+   * Waits until pictures may be requested.
    *
-   * @param onAbsent told once why not, when that is not now
-   * @throws {Fault} when the client ends; returns when it is aborted
+   * @param onAbsent called once with the reason, if that is not possible now
+   * @throws {Fault} when the client ends; returns when aborted
    */
   async untilThere(signal: AbortSignal, onAbsent: (why: string) => void): Promise<void> {
     if (this.#isThere || signal.aborted) return;
@@ -49,7 +49,7 @@ export class DisplayPatience {
     await this.#until(() => this.#isThere, signal);
   }
 
-  /** Rests after a failure; not for longer than the seam stays up, or down. */
+  /** Waits after a failure, at most until the seam goes up or down. */
   async rest(signal: AbortSignal): Promise<void> {
     assert(this.#restMs >= FIRST_REST_MS, "a rest is never none");
     const wasThere = this.#isThere;
@@ -62,7 +62,7 @@ export class DisplayPatience {
       if (!signal.aborted) await this.#until(() => this.#isThere !== wasThere, ending.signal);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      // There is no connection: nothing will be told.
+      // There is no connection, so the roster cannot change.
       await pause(FIRST_REST_MS, signal);
     } finally {
       clearTimeout(timer);
@@ -90,7 +90,7 @@ export class DisplayPatience {
     const stop = () => stream.end();
     signal.addEventListener("abort", stop, { once: true });
     try {
-      // What came before the stream was opened is in the roster already.
+      // Events from before the stream was opened are in the roster already.
       if (holds()) return;
       for await (const _ of stream) if (signal.aborted || holds()) return;
     } finally {

@@ -1,24 +1,24 @@
 /**
- * Events that wait for one consumer, in the order in which they came, with the daemon's rule for overload:
- * the oldest event of the lowest priority is dropped first. Each priority has a queue of its own and each
- * event a number, so that taking the next one and dropping one cost the same however many wait: a consumer
- * that is overloaded drops an event for every one that comes.
+ * Events queued for one consumer, in order of arrival, with the daemon's rule for overload: the oldest event
+ * of the lowest priority is dropped first. Each priority has its own queue and each event a sequence number,
+ * so that taking the next event and dropping one cost the same whatever the length: an overloaded consumer
+ * drops one event for each that arrives.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { PRIO, PRIO_COUNT } from "../event/priority.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** A queue's taken entries are cut off when there are this many and they are half of it. */
+/** Taken entries are removed from a queue's array when there are this many and they are half of it. */
 const CUT_AT = 64;
 
-/** First in, first out; each entry with its place among those of all queues. */
+/** A FIFO whose entries have a position among those of all queues. */
 class Queue {
   #events: (ClientEvent | undefined)[] = [];
   #places: number[] = [];
   #taken = 0;
 
-  /** The place of the oldest entry; Infinity when there is none. */
+  /** The position of the oldest entry; Infinity when empty. */
   get firstPlace(): number {
     return this.#places[this.#taken] ?? Infinity;
   }
@@ -47,7 +47,7 @@ export class EventBacklog {
   #length = 0;
   #nextPlace = 0;
 
-  /** How many wait. */
+  /** Number of queued events. */
   get length(): number {
     return this.#length;
   }
@@ -60,20 +60,20 @@ export class EventBacklog {
     this.#length++;
   }
 
-  /** Takes out the one that came first; undefined when none waits. */
+  /** Takes out the event that arrived first; undefined when empty. */
   shift(): ClientEvent | undefined {
     let first = this.#queues[0] as Queue;
     for (const queue of this.#queues) if (queue.firstPlace < first.firstPlace) first = queue;
     return first.firstPlace === Infinity ? undefined : this.#take(first);
   }
 
-  /** Takes out the oldest of the lowest priority; undefined when all that wait are URGENT, or none does. */
+  /** Takes out the oldest event of the lowest priority; undefined when all are URGENT, or there is none. */
   shiftLowest(): ClientEvent | undefined {
     const lowest = this.#queues.findIndex(({ firstPlace }) => firstPlace !== Infinity);
     return lowest < 0 || lowest === PRIO.URGENT ? undefined : this.#take(this.#queues[lowest] as Queue);
   }
 
-  /** Takes out all, in their order. */
+  /** Takes out all events, in order. */
   drain(): ClientEvent[] {
     const all: ClientEvent[] = [];
     for (let event = this.shift(); event !== undefined; event = this.shift()) all.push(event);

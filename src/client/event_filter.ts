@@ -1,6 +1,6 @@
 /**
- * Which events a consumer wants of those that the client receives. It narrows what the subscription and the
- * grant let through.
+ * Selects events from those that the client receives. It only narrows what the subscription and the grant let
+ * through.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -9,7 +9,7 @@ import type { Prio } from "../event/priority.ts";
 import { sourceByName, type SourceName } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** A filter; what is left out is not filtered by. */
+/** A filter; omitted properties do not restrict. */
 export interface EventFilter {
   /** Kinds, by name (any case) or number. */
   readonly kinds?: readonly (KindName | Lowercase<KindName> | number)[];
@@ -17,9 +17,9 @@ export interface EventFilter {
   readonly sources?: readonly (SourceName | Lowercase<SourceName> | number)[];
   /** Endpoints, by number. */
   readonly endpoints?: readonly number[];
-  /** Priority class from which on events are wanted. */
+  /** The lowest priority class that is wanted. */
   readonly prioMin?: Prio;
-  /** Anything else. */
+  /** Any further condition. */
   readonly where?: (event: ClientEvent) => boolean;
 }
 

@@ -1,12 +1,12 @@
 /**
  * One consumer's events: a bounded buffer and an async iterator over it.
  *
- * The bound has two steps. At {@linkcode CLIENT_BUFFER_EVENTS} the stream counts as full and the client stops
- * reading its socket, so that the daemon's rules for a slow control apply to it: events wait there, the
- * lowest priority goes first, an OVERRUN tells how many. But an answer that a command awaits arrives on the
- * same socket, so while one is awaited (or a lease is owned, whose loss must be told) the client reads on; up
- * to {@linkcode CLIENT_BUFFER_MAX_EVENTS} the stream takes more, and past that it drops by the daemon's rules
- * itself and puts a local OVERRUN first.
+ * The buffer has two limits. At {@linkcode CLIENT_BUFFER_EVENTS} the stream counts as full and the client
+ * stops reading its socket, so that the daemon's rules for a slow control apply: events are queued there, the
+ * lowest priority is dropped first, and an OVERRUN says how many. But answers to commands arrive on the same
+ * socket, so while one is awaited (or a lease is owned, whose loss must be noticed) the client keeps reading.
+ * Up to {@linkcode CLIENT_BUFFER_MAX_EVENTS} the stream accepts more; above that it drops events by the
+ * daemon's rules itself and inserts a local OVERRUN.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -17,17 +17,17 @@ import { EventBacklog } from "./event_backlog.ts";
 import { type EventFilter, matcherOf } from "./event_filter.ts";
 import { overrunEvent } from "./local_event.ts";
 
-/** What a stream tells its client. */
+/** The owner of a stream. */
 export interface StreamOwner {
   /** The stream has room again. */
   onRoom(): void;
-  /** The stream has ended: nothing is pushed to it any more. */
+  /** The stream has ended, and receives no more events. */
   onStreamEnd(stream: EventStream): void;
 }
 
 /**
- * The events of one consumer. Iterate it once; leaving the loop ends it. An event's descriptors are closed
- * when the next event is asked for, unless they were taken.
+ * The events of one consumer. It can be iterated once; leaving the loop ends it. An event's descriptors are
+ * closed when the next event is requested, unless they were taken.
  */
 export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDisposable {
   readonly #owner: StreamOwner;
@@ -43,7 +43,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
   /**
    * Made by `Client.events`.
    *
-   * @param owner who is told about room and end
+   * @param owner is told about room and the end
    * @param filter which events
    */
   constructor(owner: StreamOwner, filter: EventFilter) {
@@ -51,25 +51,25 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
     this.#matches = matcherOf(filter);
   }
 
-  /** Events that wait. */
+  /** Number of buffered events. */
   get buffered(): number {
     return this.#buffer.length;
   }
 
-  /** Whether the client should stop reading for this stream's sake. */
+  /** Whether the client should stop reading because of this stream. */
   get full(): boolean {
     return this.#buffer.length >= CLIENT_BUFFER_EVENTS;
   }
 
   /**
-   * Whether this consumer wants an event. OVERRUN and RECONNECTED pass every filter: what was lost may have
-   * been what it waits for.
+   * Whether this consumer wants an event. OVERRUN and RECONNECTED pass every filter, because the lost events
+   * may be among those that it wants.
    */
   wants(event: ClientEvent): boolean {
     return !this.#ended && (tellsOfLoss(event) || this.#matches(event));
   }
 
-  /** Gives it an event; descriptors included, it is the stream's. */
+  /** Adds an event, which the stream then owns, with its descriptors. */
   push(event: ClientEvent): void {
     if (this.#ended) {
       event[Symbol.dispose]();
@@ -86,7 +86,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
     if (this.#buffer.length > CLIENT_BUFFER_MAX_EVENTS) this.#dropOne();
   }
 
-  /** Ends it: after what is buffered, the iteration ends, with a fault if there is one. */
+  /** Ends the stream: after the buffered events, the iteration ends, with a fault if one is given. */
   end(fault?: Fault): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -98,7 +98,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
     else waiter.reject(this.#takeFault());
   }
 
-  /** The next event; descriptors of the one before are closed unless they were taken. */
+  /** The next event; descriptors of the previous one are closed unless they were taken. */
   next(): Promise<IteratorResult<ClientEvent>> {
     this.#given?.[Symbol.dispose]();
     this.#given = undefined;
@@ -119,7 +119,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
     return this.#waiter.promise;
   }
 
-  /** Ends the stream and lets go of what it buffered; what a loop does when it is left. */
+  /** Ends the stream and drops its buffered events; called when a loop is left. */
   return(): Promise<IteratorResult<ClientEvent>> {
     this.#given?.[Symbol.dispose]();
     this.#given = undefined;
@@ -132,12 +132,12 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
     return Promise.resolve({ done: true, value: undefined });
   }
 
-  /** Everything that waits, taken out: how the first stream takes over what came before it. */
+  /** Takes out all buffered events, with which the first stream starts. */
   drain(): ClientEvent[] {
     return this.#buffer.drain();
   }
 
-  /** Itself: a stream is iterated once. */
+  /** The stream itself, which can be iterated once. */
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -153,7 +153,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
     return fault;
   }
 
-  /** Drops the lowest priority, oldest first; a stream full of URGENT alone ends with a fault. */
+  /** Drops the oldest event of the lowest priority; a stream full of URGENT events ends with a fault. */
   #dropOne(): void {
     const dropped = this.#buffer.shiftLowest();
     if (dropped === undefined) {

@@ -1,5 +1,5 @@
 /**
- * What an event's body says, in words for a person: one line, not escaped yet.
+ * A one-line description of an event's body for people, not escaped yet.
  * @module
  */
 import type { Described } from "../event/describe.ts";
@@ -43,7 +43,7 @@ const INVALID_REASONS = [
 
 const LED_NAMES = [[LED.SCROLL, "scroll lock"], [LED.NUM, "num lock"], [LED.CAPS, "caps lock"]] as const;
 
-/** The words; outside text in them is as it came. */
+/** The description; text from outside is not escaped. */
 export function eventWords(event: ClientEvent): string {
   const vm = event.as("VM_LIFECYCLE");
   if (vm !== undefined) {
@@ -131,7 +131,7 @@ function leaseOf(event: ClientEvent): string | undefined {
       const parties = leasePartiesOf(event);
       return parties === undefined ? undefined : partiesWords(parties);
     } catch {
-      // What is not one is shown field by field.
+      // Other kinds are shown field by field.
       return undefined;
     }
   }
@@ -161,7 +161,7 @@ function fieldsOf(event: ClientEvent): string {
 }
 
 function valueOf(value: Described): string {
-  // The cell is escaped as a whole.
+  // The whole cell is escaped later.
   if (typeof value === "string") return /^[\w.:/+-]+$/.test(value) ? value : `"${value}"`;
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

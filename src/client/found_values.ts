@@ -1,6 +1,6 @@
 /**
- * What a memory watch has found and nobody has taken yet, in order: batches of values, which become events
- * one by one when they are asked for, and events between them.
+ * The queue of what a memory watch has found: batches of values, which become events one by one when they are
+ * taken, and other events in between.
  * @module
  */
 import type { MemoryEvent } from "./memory_event.ts";
@@ -11,7 +11,7 @@ export class FoundValues {
   readonly #sizes: Uint16Array;
   readonly #onTaken: () => void;
   readonly #queue: (WatchBatch | MemoryEvent)[] = [];
-  /** The epoch in which each value was told last. */
+  /** The epoch in which each value was last reported. */
   readonly #toldIn: Int32Array;
   #at = 0;
 
@@ -19,7 +19,7 @@ export class FoundValues {
    * An empty queue.
    *
    * @param sizes bytes of each value
-   * @param onTaken told of each batch that was taken to its end
+   * @param onTaken called for each batch that was taken completely
    */
   constructor(sizes: Uint16Array, onTaken: () => void) {
     this.#sizes = sizes;
@@ -27,7 +27,7 @@ export class FoundValues {
     this.#toldIn = new Int32Array(sizes.length).fill(-1);
   }
 
-  /** Takes a batch or an event in. Reports of the rate that wait one behind the other become one. */
+  /** Adds a batch or an event. Consecutive reports of the rate are merged. */
   push(item: WatchBatch | MemoryEvent): void {
     const last = this.#queue[this.#queue.length - 1];
     if (item.what === "rate" && last?.what === "rate" && last.because === item.because) {
@@ -54,7 +54,7 @@ export class FoundValues {
     }
   }
 
-  /** Forgets all of it. */
+  /** Drops everything. */
   clear(): void {
     this.#queue.length = 0;
     this.#at = 0;

@@ -1,5 +1,5 @@
 /**
- * One frame of a VM's screen, as a client gets it: a copy, good for as long as it is kept.
+ * One frame of a VM's screen, as a client receives it: a copy, valid for as long as it is kept.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -15,24 +15,24 @@ export class Frame {
   readonly head: number;
   /** The display device's id; "" where it has none. */
   readonly device: string;
-  /** Pixels in a row. */
+  /** Width, pixels. */
   readonly width: number;
-  /** Rows. */
+  /** Height, pixels. */
   readonly height: number;
-  /** Bytes from row to row. */
+  /** Bytes per row. */
   readonly stride: number;
   /** The pixel format, one of PIXEL_FORMAT. */
   readonly format: number;
-  /** Its number: a head's later frames have larger ones, while its source is the same. */
+  /** Its number: later frames of a head have larger ones as long as the source is the same. */
   readonly frameId: number;
-  /** When it was taken, ns of CLOCK_MONOTONIC; of a guest's own producer by that guest's clock. */
+  /** When it was taken, ns of CLOCK_MONOTONIC; with a producer in the guest, by the guest's clock. */
   readonly timestampNs: number;
-  /** Whether the VM stood still: it is the last picture of before. */
+  /** Whether the VM was paused: then it is the last picture before that. */
   readonly isStopped: boolean;
   /** The pixels. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 
-  /** A frame out of a ring. */
+  /** A frame from a ring. */
   constructor(endpoint: EndpointId, head: number, { info, bytes, device }: SampledFrame) {
     this.endpoint = endpoint;
     this.head = head;
@@ -47,7 +47,7 @@ export class Frame {
     this.bytes = bytes;
   }
 
-  /** It as a picture: RGBA, tight, opaque. */
+  /** Converts it to a picture: RGBA, tightly packed, opaque. */
   picture(): Picture {
     return toPicture(this.bytes, this);
   }

@@ -1,7 +1,6 @@
 /**
- * The rings of frames that a client was handed: the newest of each endpoint and head, mapped when a frame is
- * taken out of it for the first time. It needs the source FRAME in the subscription, and the capability
- * FRAME.
+ * The frame rings that a client has received: the newest of each endpoint and head, mapped when a frame is
+ * first taken from it. Needs the source FRAME in the subscription, and the capability FRAME.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -23,7 +22,7 @@ import type { ClientEvent } from "./client_event.ts";
 
 const DEVICE_BYTES = 24;
 
-/** A ring, mapped or not yet. */
+/** A ring, possibly not mapped yet. */
 interface Ring {
   readonly fd: OwnedFd;
   readonly bytes: number;
@@ -31,11 +30,11 @@ interface Ring {
   open: { readonly mapping: Mapping; readonly region: VgpuRegion } | undefined;
 }
 
-/** A frame's bytes with what describes them. */
+/** A frame's pixels and description. */
 export interface SampledFrame {
-  /** What describes it. */
+  /** Its description. */
   readonly info: FrameInfo;
-  /** Its bytes, a copy. */
+  /** Its pixels, a copy. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The display device's id, where it has one. */
   readonly device: string;
@@ -44,10 +43,10 @@ export interface SampledFrame {
 /** The rings of one client. */
 export class FrameRings {
   readonly #rings = new Map<number, Ring>();
-  /** Frames that travelled, where there is no ring to hand over. */
+  /** Frames that were sent as data, where a ring cannot be passed. */
   readonly #given = new Map<number, SampledFrame>();
 
-  /** Takes an event in; its descriptor stays the event's. */
+  /** Takes an event; its descriptor stays with the event. */
   update(event: ClientEvent): void {
     if (event.kind === KIND.ROSTER && event.as("ROSTER")?.state === ROSTER_STATE.GONE) {
       for (let head = 0; head < MAX_HEADS; head++) {
@@ -64,24 +63,24 @@ export class FrameRings {
     this.#replace(keyOf(event.endpoint, ring.head), { fd, bytes: ring.bytes, device, open: undefined });
   }
 
-  /** Takes in a frame that travelled, the newest one of its head; its memory is this table's from now on. */
+  /** Takes a frame that was sent as data, the newest of its head; this table owns its memory from now on. */
   give(endpoint: EndpointId, head: number, frame: SampledFrame): void {
     assert(head < MAX_HEADS && frame.bytes.length === frame.info.bytes, "a frame that is given is whole");
     this.#given.set(keyOf(endpoint, head), frame);
   }
 
-  /** Whether a head has a ring, or a frame. */
+  /** Whether there is a ring or a frame of a head. */
   has(endpoint: EndpointId, head: number): boolean {
     const key = keyOf(endpoint, head);
     return this.#rings.has(key) || this.#given.has(key);
   }
 
   /**
-   * Copies the newest frame of a head out.
+   * Copies out the newest frame of a head.
    *
-   * @param roomFor memory for so many bytes or more; new memory unless told
-   * @returns undefined when the head has no ring, or no frame is in it yet
-   * @throws {Fault} `protocol-error` for a ring that is not one
+   * @param roomFor returns memory of at least this many bytes; by default new memory
+   * @returns undefined when the head has no ring, or there is no frame in it yet
+   * @throws {Fault} `protocol-error` for a ring that is not valid
    */
   sample(
     endpoint: EndpointId,
@@ -97,7 +96,7 @@ export class FrameRings {
     region.forgetFrames();
     const peeked = region.peekFrame(info);
     if (peeked === READ.FRESH) {
-      // The next one may be larger, as far as a slot goes.
+      // The next frame may be larger, up to the size of a slot.
       for (let room = info.bytes; room <= MAX_VGPU_SLOT_BYTES;) {
         const bytes = roomFor(room);
         if (region.sampleFrame(bytes, info) === READ.FRESH) {
@@ -112,13 +111,13 @@ export class FrameRings {
   }
 
   /**
-   * Lets somebody read the newest frame of a head where it lies, without a copy of it.
+   * Reads the newest frame of a head in place, without copying it.
    *
-   * @param read takes what it needs: the bytes may change under it, and it is called from the start again
-   *   when they did; what it took last counts when there is a result
-   * @returns the frame's descriptor; undefined when the head has no ring, or no frame is in it yet, or it is
-   *   being replaced all the time
-   * @throws {Fault} `protocol-error` for a ring that is not one
+   * @param read copies what it needs. The pixels may change meanwhile, and then it is called again from the
+   *   start; only what its last call took is valid, and only if there is a result
+   * @returns the frame's descriptor; undefined when the head has no ring, there is no frame in it yet, or it
+   *   is replaced too fast
+   * @throws {Fault} `protocol-error` for a ring that is not valid
    */
   read(
     endpoint: EndpointId,
@@ -144,7 +143,7 @@ export class FrameRings {
     throw new Fault("protocol-error", `Cannot read a frame: the ring is not valid (${region.why})`);
   }
 
-  /** Lets go of all. */
+  /** Unmaps and drops everything. */
   clear(): void {
     for (const key of [...this.#rings.keys()]) this.#replace(key, undefined);
     this.#given.clear();
@@ -170,7 +169,7 @@ function copyOf({ info, bytes, device }: SampledFrame, room: Uint8Array<ArrayBuf
   return { info: copy, bytes: room.subarray(0, bytes.length), device };
 }
 
-/** Maps a ring. A file that can shrink would end this process when it does. */
+/** Maps a ring. A file that can be truncated would end this process when that happens, so it is refused. */
 function openRing({ fd, bytes }: Ring): { mapping: Mapping; region: VgpuRegion } {
   const bad = (why: string, cause?: unknown): Fault =>
     new Fault("protocol-error", `Cannot read the frames: ${why}`, { cause });

@@ -1,12 +1,12 @@
 /**
- * Which heads this client watches, and how often: the daemon knows one rate of each control and head, and a
- * program may have several loops over the same one.
+ * The heads that this client watches, and how often: the daemon has one rate per control and head, whereas a
+ * program may have several loops for the same one.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
 
-/** Rates that are wanted of one head. */
+/** The requested rates of one head. */
 type Rates = number[];
 
 /** The watches of one client. */
@@ -14,9 +14,9 @@ export class FrameWatches {
   readonly #rates = new Map<string, Rates>();
 
   /**
-   * One more watches.
+   * Adds a loop.
    *
-   * @returns the rate to ask for now
+   * @returns the rate to request now
    */
   add(endpoint: EndpointId, head: number, perSecond: number): number {
     const key = `${endpoint}:${head}`;
@@ -27,9 +27,9 @@ export class FrameWatches {
   }
 
   /**
-   * One watches no more.
+   * Removes a loop.
    *
-   * @returns the rate to ask for now; 0 when nobody is left
+   * @returns the rate to request now; 0 when none is left
    */
   remove(endpoint: EndpointId, head: number, perSecond: number): number {
     const key = `${endpoint}:${head}`;

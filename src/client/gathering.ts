@@ -1,10 +1,11 @@
 /**
- * Work that many changes call for: done once, a while after the first of them, and never twice at a time.
+ * Work that follows a series of changes: it runs once, some time after the first of them, and never twice at
+ * the same time.
  * @module
  */
 import { assert } from "../base/assert.ts";
 
-/** Such work. */
+/** Debounced work. */
 export class Gathering implements Disposable {
   readonly #waitMs: number;
   readonly #work: () => Promise<void>;
@@ -12,17 +13,17 @@ export class Gathering implements Disposable {
   #state: "resting" | "working" | "ended" = "resting";
 
   /**
-   * Does nothing yet.
+   * Starts idle.
    *
-   * @param waitMs how long to gather changes, ms
-   * @param work what is done then; what it throws is nobody's to catch
+   * @param waitMs how long to collect changes, ms
+   * @param work the work; it must not throw
    */
   constructor(waitMs: number, work: () => Promise<void>) {
     this.#waitMs = waitMs;
     this.#work = work;
   }
 
-  /** Something has changed. */
+  /** Reports a change. */
   later(): void {
     if (this.#state === "ended") return;
     this.#timer ??= setTimeout(() => {
@@ -31,7 +32,7 @@ export class Gathering implements Disposable {
     }, this.#waitMs);
   }
 
-  /** Nothing is begun any more; what is under way goes on to its end. */
+  /** Starts no further work; work that is running continues to its end. */
   [Symbol.dispose](): void {
     this.#state = "ended";
     clearTimeout(this.#timer);

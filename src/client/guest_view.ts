@@ -1,9 +1,9 @@
 /**
- * A guest's memory and system as a control sees them by itself: the RAM of the endpoint's MEMCTX, mapped
- * read-only here, and the system found in it.
+ * A guest's memory and system, read by a control itself: the RAM of the endpoint's MEMCTX, mapped read-only,
+ * and the system found in it.
  *
- * Valid for one epoch. {@linkcode GuestView.check} says whether that has ended; nothing that was read before
- * it was asked is certain.
+ * Valid for one epoch. {@linkcode GuestView.check} says whether that has ended; nothing read before the check
+ * is certain until it has passed.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -35,26 +35,26 @@ import type { LeaseClassName } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
-/** How long what an older daemon sent may be on its way to this client: one that has no barrier. */
+/** How long events may be in transit from a daemon without barriers, ms. */
 const QUIET_MS = 50;
 
-/** A guest's memory, open. Ends with its disposal. */
+/** A guest's memory, mapped. Unmapped by its disposal. */
 export class GuestView implements AsyncDisposable {
   /** The endpoint's number. */
   readonly endpoint: EndpointId;
   /** The context's epoch. */
   readonly epoch: number;
-  /** The kernel's page-table root as the daemon told it; 0 when it looks for no system. */
+  /** The kernel's page-table root from the daemon; 0 if it looks for no system. */
   readonly kcr3: number;
-  /** RAM in all. */
+  /** Size of RAM, bytes. */
   readonly ramBytes: number;
-  /** RAM below the 4 GiB hole. */
+  /** Size of RAM below the 4 GiB hole, bytes. */
   readonly lowBytes: number;
   /** Whether user processes have a root apart from the kernel's. */
   readonly kpti: boolean;
   /** The guest's memory. */
   readonly memory: PhysicalMemory;
-  /** The system in it, or why there is none. */
+  /** The system found in it, or why there is none. */
   readonly guest: FindResult;
   readonly #client: Client;
   readonly #ended: EventStream;
@@ -113,7 +113,7 @@ export class GuestView implements AsyncDisposable {
   }
 
   /**
-   * Opens the memory of a context that has arrived just now.
+   * Opens the memory of a context that has just arrived.
    *
    * @param event the MEMCTX; its descriptors are taken
    * @throws {Fault} as {@linkcode GuestView.open}
@@ -130,11 +130,11 @@ export class GuestView implements AsyncDisposable {
   }
 
   /**
-   * Makes sure that the epoch still is the guest's, and that its memory was there to be read: asks the daemon
-   * something, and looks what came before the answer.
+   * Checks that the epoch is still current and that the memory was readable: asks the daemon something, and
+   * evaluates the events that came before the answer.
    *
-   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended; `refused` when
-   *   the RAM's file was cut; what the question throws
+   * @throws {Fault} `seam-down` when the epoch has ended: the guest was reset, or its VM has ended; `refused`
+   *   when the RAM's file was truncated; also what the query throws
    */
   async check(): Promise<void> {
     await this.#hearAll();
@@ -145,7 +145,7 @@ export class GuestView implements AsyncDisposable {
     );
   }
 
-  /** What the daemon knew of the end of the epoch when it was asked comes before its answer. */
+  /** If the daemon knew of the epoch's end when it was asked, the event comes before its answer. */
   async #hearAll(): Promise<void> {
     if (this.#client.knowsKind(KIND.CMD_BARRIER)) {
       await this.#client.barrier();
@@ -154,12 +154,12 @@ export class GuestView implements AsyncDisposable {
     const { caps } = this.#client.grant;
     const cls = CAP_OF_CLASS.findIndex((cap) => (caps & (cap | CAP.OBSERVE)) !== 0);
     const className = LEASE_CLASS_NAMES[cls] as LeaseClassName | undefined;
-    // Who may only read memory can ask nothing without being refused, which would be noted as such.
+    // A control that may only read memory has no query that would not be refused and audited.
     if (className === undefined) return await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
     try {
       await this.#client.leaseStatus(this.endpoint, className);
     } catch (error) {
-      // An endpoint that is gone has told its end.
+      // The end of an endpoint that is gone has been reported.
       if (!(error instanceof Fault) || error.code !== "no-endpoint") throw error;
     }
   }
@@ -192,7 +192,7 @@ async function firstContext(
     for (;;) {
       const { done, value } = await stream.next();
       if (done) throw noContext(client, endpoint);
-      // An ended epoch: the next one is awaited.
+      // The epoch has ended: waits for the next one.
       if (value.kindName === "MEMCTX") return value.detach();
     }
   } finally {

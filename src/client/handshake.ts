@@ -1,6 +1,6 @@
 /**
- * The opening of a connection, as a program sees it: what it subscribes to by name, what it was granted with
- * the names of its capabilities, and a refusal as a fault. What travels is `src/protocol/`'s.
+ * The opening of a connection in terms of names: sources of the subscription, capabilities of the grant, and
+ * a refusal as a fault. The wire format is in `src/protocol/`.
  * @module
  */
 import { maskOf } from "../access/grant.ts";
@@ -15,13 +15,13 @@ import type { Hello } from "../protocol/hello.ts";
 import { readRefused, readWelcome, type Welcome as WireWelcome } from "../protocol/welcome.ts";
 
 /**
- * Which broadcast events a control wants at all; what is left out is not narrowed. Answers to its commands
- * come in any case.
+ * Which broadcast events a control wants; omitted properties do not restrict. Answers to its commands arrive
+ * in any case.
  */
 export interface SubscribeOptions {
-  /** Sources, by name (any case). An empty list: no broadcast event at all, not even the roster. */
+  /** Sources, by name (any case). An empty list: no broadcast events, not even the roster. */
   readonly sources?: readonly (SourceName | Lowercase<SourceName>)[];
-  /** Priority class from which on events are wanted (0 bulk … 3 urgent). */
+  /** The lowest priority class that is wanted (0 bulk … 3 urgent). */
   readonly prioMin?: Prio;
   /** Endpoints, by number; an empty list means all. */
   readonly endpoints?: readonly number[];
@@ -34,9 +34,9 @@ export interface Welcome extends WireWelcome {
 }
 
 /**
- * What a control says of itself.
+ * The properties that a control announces.
  *
- * @param as for whom it speaks, "token:alice"; "" for its user itself
+ * @param as the principal it speaks for, "token:alice"; "" for its user itself
  * @throws {Fault} `bad-argument` for a source that does not exist, or a principal that is not valid
  */
 export function helloOf(
@@ -63,11 +63,11 @@ export function helloOf(
 }
 
 /**
- * What a WELCOME grants.
+ * The grant in a WELCOME.
  *
- * @param as for whom the HELLO spoke
- * @throws {Fault} `protocol-error` when it is not what the protocol says; `not-supported` when the daemon
- *   does not know principals by name, and took this control for its user
+ * @param as the principal named in the HELLO
+ * @throws {Fault} `protocol-error` when it violates the protocol; `not-supported` when the daemon does not
+ *   know principals by name and admitted this control as its user
  */
 export function welcomeOf(body: Uint8Array, as = ""): Welcome {
   const welcome = readWelcome(body);
@@ -81,9 +81,9 @@ export function welcomeOf(body: Uint8Array, as = ""): Welcome {
 }
 
 /**
- * The fault that a REFUSED becomes.
+ * The fault for a REFUSED.
  *
- * @throws {Fault} `protocol-error` when it is not what the protocol says
+ * @throws {Fault} `protocol-error` when it violates the protocol
  */
 export function refusalOf(body: Uint8Array, socket: string): Fault {
   const { code, reason } = readRefused(body);

@@ -1,5 +1,5 @@
 /**
- * Which keys and buttons are down in a guest because a control pressed them, as INPUT_HELD tells.
+ * The keys and buttons that controls hold down in a guest, from INPUT_HELD.
  * @module
  */
 import { INPUT_HELD } from "../event/body_layout.ts";
@@ -10,7 +10,7 @@ import type { ClientEvent } from "./client_event.ts";
 export interface HeldInput {
   /** Keys and buttons: `kind` as in `INPUT_KIND`, `code` evdev's. */
   readonly entries: readonly { readonly kind: number; readonly code: number }[];
-  /** More is held than was told. */
+  /** Whether more are held than are listed. */
   readonly truncated: boolean;
 }
 

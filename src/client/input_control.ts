@@ -1,7 +1,6 @@
 /**
- * The keyboard and mouse of one endpoint, in one's hands: the input lease together with what is done under
- * it. Everything is a frame that the daemon confirms; text and drags keep a few frames in flight, and stop at
- * the first that is refused.
+ * The keyboard and mouse of one endpoint: the input lease and the input sent under it. Every frame is
+ * confirmed by the daemon; text and drags keep a few frames in flight, and stop at the first that is refused.
  * @module
  */
 import { KIND } from "../event/kind.ts";
@@ -21,16 +20,16 @@ import {
 import type { CommandOptions } from "./session.ts";
 import { framesOfText } from "./us_layout.ts";
 
-/** Frames that await their acknowledgement at once. */
+/** Frames that may await their acknowledgement. */
 export const FRAMES_IN_FLIGHT = 8;
 
-/** How a drag goes. */
+/** Options of a drag. */
 export interface DragOptions {
-  /** Steps on the way; 16 unless told. */
+  /** Number of intermediate steps; 16 by default. */
   readonly steps?: number;
-  /** Which button; left unless told. */
+  /** The button; left by default. */
   readonly button?: ButtonName;
-  /** How long the whole way takes, ms; as fast as the VM confirms unless told. */
+  /** Duration of the drag, ms; by default as fast as the VM confirms. */
   readonly durationMs?: number;
 }
 
@@ -51,7 +50,7 @@ export class InputControl implements AsyncDisposable {
   readonly #options: CommandOptions;
 
   /**
-   * Input under a lease that is owned already; it is released with this object.
+   * Sends input under a lease that is already owned; the lease is released with this object.
    *
    * @param options for every frame
    */
@@ -61,7 +60,7 @@ export class InputControl implements AsyncDisposable {
     this.#options = { ...options, token: lease.token };
   }
 
-  /** Sends one atomic frame and awaits its acknowledgement. */
+  /** Sends one atomic frame and waits for its acknowledgement. */
   async frame(records: readonly InputRecord[]): Promise<void> {
     const what = `send input to ${this.#client.roster.nameOf(this.lease.endpoint)}`;
     await this.#client.command(KIND.CMD_INPUT, this.lease.endpoint, what, (event) => {
@@ -70,8 +69,8 @@ export class InputControl implements AsyncDisposable {
   }
 
   /**
-   * Sends frames in order, up to {@linkcode FRAMES_IN_FLIGHT} at once. Throws what the first refused one
-   * says; none is begun after it.
+   * Sends frames in order, up to {@linkcode FRAMES_IN_FLIGHT} at once. Throws the fault of the first refused
+   * one; none is sent after it.
    */
   async frames(all: readonly (readonly InputRecord[])[]): Promise<void> {
     const flying = new Set<Promise<void>>();
@@ -94,7 +93,7 @@ export class InputControl implements AsyncDisposable {
    * Presses a chord and releases it, the last key first.
    *
    * @param chord "ctrl-alt-delete"; see `chord.ts`
-   * @param holdMs how long it stays down; 0 unless told: one frame
+   * @param holdMs how long it stays down, ms; by default 0: one frame
    */
   async key(chord: string, holdMs = 0): Promise<void> {
     const codes = parseChord(chord);
@@ -103,17 +102,17 @@ export class InputControl implements AsyncDisposable {
   }
 
   /**
-   * Types text on the keyboard layout that the guest has.
+   * Types text on a given keyboard layout, which must be the guest's.
    *
    * @param layout "us", "de", "fr", …; see `keyboard_layout.ts`
-   * @throws {Fault} `bad-argument` before anything is sent, when a character is not on it
+   * @throws {Fault} `bad-argument` before anything is sent, when a character is not on the layout
    */
   async type(text: string, layout = "us"): Promise<void> {
     const framesOf = await typingOn(layout);
     await this.frames(framesOf(text));
   }
 
-  /** Moves the pointer; 0 to 0x7FFF on each axis. */
+  /** Moves the pointer; coordinates from 0 to 0x7FFF on each axis. */
   async move(x: number, y: number): Promise<void> {
     await this.frame(moveFrame({ x, y }));
   }
@@ -143,14 +142,14 @@ export class InputControl implements AsyncDisposable {
   }
 
   /**
-   * Turns the wheel: notches up, or down when negative. `axis` 1 is the horizontal one: right, or left when
-   * negative.
+   * Turns the wheel by notches: up, or down when negative. `axis` 1 is the horizontal one: right, or left
+   * when negative.
    */
   async scroll(notches: number, axis = 0): Promise<void> {
     await this.frame([scrollRecord(axis, notches)]);
   }
 
-  /** Drags from one point to another. The button is released also when a step is refused. */
+  /** Drags from one point to another. The button is released even if a step is refused. */
   async drag(from: Point, to: Point, options: DragOptions = {}): Promise<void> {
     const { steps = 16, button = "left", durationMs = 0 } = options;
     const way = pointsBetween(from, to, Math.max(1, steps)).map(moveFrame);
@@ -171,7 +170,7 @@ export class InputControl implements AsyncDisposable {
     await this.#around(pressRecords(codes), releaseRecords(codes), during);
   }
 
-  /** Releases the lease; what is held is released in the guest by then. */
+  /** Releases the lease; the guest's held keys and buttons are released first. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lease.release();
   }
@@ -185,13 +184,15 @@ export class InputControl implements AsyncDisposable {
     try {
       await during();
     } finally {
-      // Without the lease there is nothing to undo: the daemon has released what was held. The signal must
-      // not stop this one.
+      // Without the lease nothing needs to be undone: the daemon has released what was held. The signal must
+      // not stop this release.
       if (this.lease.owned) await new InputControl(this.#client, this.lease).frame(after);
     }
   }
 
-  /** Waits; shorter when the lease is lost or the signal aborts, which the next frame then says. */
+  /**
+   * Waits, or returns earlier when the lease is lost or the signal aborts, which the next frame then reports.
+   */
   async wait(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const signals = [this.lease.signal, this.#options.signal].filter((signal) => signal !== undefined);
@@ -208,8 +209,9 @@ export class InputControl implements AsyncDisposable {
 }
 
 /**
- * What makes frames of text on a keyboard layout; other layouts than the US one are loaded when they are
- * needed. What it gives throws `bad-argument` when there is no such layout, or a character is not on it.
+ * Returns the function that turns text into frames for a keyboard layout; layouts other than the US one are
+ * loaded on demand. The function throws `bad-argument` for an unknown layout, or for a character that is not
+ * on it.
  */
 export async function typingOn(layout: string): Promise<(text: string) => InputRecord[][]> {
   if (layout === "us") return framesOfText;
@@ -218,7 +220,7 @@ export async function typingOn(layout: string): Promise<(text: string) => InputR
 }
 
 /**
- * Acquires the input lease of an endpoint and gives its keyboard and mouse.
+ * Acquires the input lease of an endpoint and returns its keyboard and mouse.
  *
  * @param options for the lease and for every frame
  * @throws {Fault} as `Client.acquire`

@@ -1,6 +1,6 @@
 /**
- * Input records (src/event/PROTOCOL.md: CMD_INPUT) and how a frame of them is written: the first in the
- * inline zone, the rest as a raw body. A frame is atomic: nothing of another control comes between its
+ * Input records (src/event/PROTOCOL.md: CMD_INPUT) and the encoding of a frame of them: the first record in
+ * the inline zone, the rest as a raw body. A frame is atomic: no input of another control comes between its
  * records.
  * @module
  */
@@ -14,20 +14,20 @@ import { BODY, type TransferEvent } from "../event/transfer_event.ts";
 export interface InputRecord {
   /** One of `INPUT_KIND`. */
   readonly kind: number;
-  /** Axis, button or key. */
+  /** Number of the axis, button or key. */
   readonly code: number;
-  /** Coordinate, delta, or 1 pressed and 0 released. */
+  /** Coordinate, delta, or 1 for pressed and 0 for released. */
   readonly value: number;
-  /** Notches, of a SCROLL. */
+  /** Notches of a SCROLL. */
   readonly scroll: number;
 }
 
-/** A key that goes down or up. */
+/** Presses or releases a key. */
 export function keyRecord(code: number, down: boolean): InputRecord {
   return { kind: INPUT_KIND.KEY, code, value: down ? 1 : 0, scroll: 0 };
 }
 
-/** A button that goes down or up. */
+/** Presses or releases a button. */
 export function buttonRecord(code: number, down: boolean): InputRecord {
   return { kind: INPUT_KIND.BTN, code, value: down ? 1 : 0, scroll: 0 };
 }

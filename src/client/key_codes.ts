@@ -1,6 +1,6 @@
 /**
- * Names of keys and their evdev codes (Linux, input-event-codes.h), with the aliases that people use. Names
- * are in lower case without underscores: "leftctrl", "f5", "kpenter", "volumeup".
+ * Names of keys and their evdev codes (Linux, input-event-codes.h), with common aliases. Names are in lower
+ * case without underscores: "leftctrl", "f5", "kpenter", "volumeup".
  * @module
  */
 
@@ -69,7 +69,7 @@ macropresetcycle:690 macropreset1:691 macropreset2:692 macropreset3:693 kbdlcdme
 kbdlcdmenu3:698 kbdlcdmenu4:699 kbdlcdmenu5:700
 `;
 
-// What people call keys whose evdev name is another.
+// Common names of keys that evdev names differently.
 const ALIASES = `
 ctrl:leftctrl control:leftctrl lctrl:leftctrl rctrl:rightctrl alt:leftalt lalt:leftalt altgr:rightalt
 ralt:rightalt shift:leftshift lshift:leftshift rshift:rightshift meta:leftmeta super:leftmeta win:leftmeta cmd:leftmeta
@@ -85,15 +85,15 @@ kpmultiply:kpasterisk kpdivide:kpslash kpdecimal:kpdot volup:volumeup voldown:vo
 export const KEY_CODES: ReadonlyMap<string, number> = readTables();
 
 /**
- * The code of a key by its name: any case, underscores and a "KEY_" before it do not matter. Undefined when
- * there is none.
+ * The code of a key by its name; case, underscores and a leading "KEY_" are ignored. Undefined when there is
+ * none.
  */
 export function keyCode(name: string): number | undefined {
   return KEY_CODES.get(name.toLowerCase().replaceAll("_", "").replace(/^key(?=.)/, "")) ??
     KEY_CODES.get(name.toLowerCase().replaceAll("_", ""));
 }
 
-/** The name of a key's code: the first that the kernel has for it. */
+/** The name of a key's code: the first one in the kernel's list. */
 export function keyName(code: number): string {
   for (const [name, number] of KEY_CODES) if (number === code) return name;
   return `key-${code}`;
@@ -108,7 +108,7 @@ function readTables(): Map<string, number> {
   for (const entry of ALIASES.trim().split(/\s+/)) {
     const [alias = "", name = ""] = entry.split(":");
     const code = codes.get(name);
-    // An alias never hides a key that the kernel calls so.
+    // An alias never hides a key with that evdev name.
     if (code !== undefined && !codes.has(alias)) codes.set(alias, code);
   }
   return codes;

@@ -1,9 +1,10 @@
 /**
- * Keyboards other than the US one: how a text is typed on the layout that the guest has. AltGr and dead keys
- * are used where a layout needs them; what it cannot type is refused whole, before anything is sent.
+ * Keyboard layouts other than the US one: how to type a text on the guest's layout. AltGr and dead keys are
+ * used where needed; a text with a character that the layout lacks is refused as a whole, before anything is
+ * sent.
  *
- * A guest is told keys, not characters: which layout it has cannot be asked from here. What is typed under
- * another layout than the guest's comes out as other characters.
+ * A guest receives keys, not characters, and its layout cannot be queried. With a wrong layout, other
+ * characters appear.
  * @module
  */
 import { suggestion } from "../base/closest_name.ts";
@@ -12,13 +13,13 @@ import { type InputRecord, keyRecord } from "./input_record.ts";
 import { keyCode } from "./key_codes.ts";
 import { LAYOUT_KEYS, LAYOUT_TABLES, type LayoutTable } from "./layout_tables.ts";
 
-/** One key with what is down beside it. */
+/** One key and the modifiers held with it. */
 export interface LayoutStroke {
   /** The key's evdev code. */
   readonly code: number;
-  /** Whether with shift. */
+  /** Whether Shift is held. */
   readonly isShifted: boolean;
-  /** Whether with AltGr. */
+  /** Whether AltGr is held. */
   readonly isAltGr: boolean;
 }
 
@@ -26,24 +27,24 @@ const [LEFT_SHIFT, ALT_GR] = [keyCode("leftshift") ?? 0, keyCode("rightalt") ?? 
 const SPACE: LayoutStroke = { code: keyCode("space") ?? 0, isShifted: false, isAltGr: false };
 /** Keys that every layout has. */
 const CONTROLS: readonly (readonly [character: string, key: string])[] = [["\n", "enter"], ["\t", "tab"]];
-/** What types nothing, in the tables. */
+/** Stands for "types nothing" in the tables. */
 const NOTHING = "\ufffd";
-/** Characters that a dead key and the space bar give, on every system alike. */
+/** Characters typed by a dead key and the space bar, the same on all systems. */
 const SPACING: ReadonlyMap<string, string> = new Map([["^", "\u0302"], ["`", "\u0300"], ["~", "\u0303"]]);
-/** Keys that not every keyboard has: taken for what no other key types. */
+/** Keys that some keyboards lack: used only for characters that no other key types. */
 const RARE_KEYS: ReadonlySet<number> = new Set([keyCode("102nd"), keyCode("ro")].map((code) => code ?? 0));
 const COMBINING = /^\p{Mn}$/u;
 
-/** A keyboard layout: which keys type a character. */
+/** A keyboard layout: which keys type which character. */
 export class KeyboardLayout {
-  /** What it is called: "de". */
+  /** Its name: "de". */
   readonly name: string;
-  /** What people call it: "German". */
+  /** Its title: "German". */
   readonly title: string;
   readonly #direct = new Map<string, LayoutStroke>();
   readonly #dead = new Map<string, LayoutStroke>();
 
-  /** A layout out of its table. */
+  /** Makes a layout from its table. */
   constructor({ name, title, rows }: LayoutTable) {
     this.name = name;
     this.title = title;
@@ -60,7 +61,7 @@ export class KeyboardLayout {
         const code = LAYOUT_KEYS[at] ?? 0;
         if (character === NOTHING || !isMeant(code)) continue;
         const strokes = COMBINING.test(character) ? this.#dead : this.#direct;
-        // The first is the one with the fewest modifiers.
+        // The first key stroke found is the one with the fewest modifiers.
         if (strokes.has(character)) continue;
         strokes.set(character, { code, isShifted: (level & 1) !== 0, isAltGr: (level & 2) !== 0 });
       }
@@ -68,7 +69,7 @@ export class KeyboardLayout {
   }
 
   /**
-   * The keys of one character: one stroke, or a dead key's and another.
+   * The strokes for one character: one key, or a dead key and another one.
    *
    * @returns undefined when this layout cannot type it
    */
@@ -84,8 +85,8 @@ export class KeyboardLayout {
   }
 
   /**
-   * Text as frames: one for each key, pressed and released with its modifiers around it, so that every frame
-   * leaves the keyboard neutral.
+   * Text as frames, one per key, which press and release it together with its modifiers, so that no key is
+   * held after any frame.
    *
    * @throws {Fault} `bad-argument` when a character cannot be typed; line ends may be "\n" or "\r\n"
    */
@@ -117,7 +118,7 @@ export class KeyboardLayout {
   }
 }
 
-/** Layouts that were made, by name. */
+/** Layouts already made, by name. */
 const made = new Map<string, KeyboardLayout>();
 
 /** The names of all layouts, the US one first. */

@@ -1,6 +1,6 @@
 /**
- * A lease that this client owns: exclusive ownership of one class on one endpoint. It releases itself when
- * it goes out of scope, is kept alive while it has a ttl, and says when it is lost.
+ * A lease that this client owns: the exclusive right to one class of commands of one endpoint. It is released
+ * when it goes out of scope, is kept alive if it has a ttl, and reports its loss.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -22,13 +22,13 @@ export function leaseLossOf(reason: number): LeaseLoss {
   return LOSSES[reason] ?? "preempted";
 }
 
-/** What a lease asks of its client. */
+/** What a lease needs of its client. */
 export interface LeaseHome {
-  /** Gives the lease back if this was its last handle; resolves when the daemon has confirmed. */
+  /** Releases the lease if this was its last handle; resolves when the daemon has confirmed. */
   releaseLease(lease: Lease): Promise<void>;
-  /** Acquires a lost lease anew, once it is given back. */
+  /** Acquires a lost lease again, once it is given back. */
   waitForLease(lease: Lease, options: AcquireOptions): Promise<Lease>;
-  /** Tells the daemon that the owner lives. */
+  /** Sends a keepalive to the daemon. */
   keepLease(lease: Lease): Promise<void>;
 }
 
@@ -48,12 +48,12 @@ export class Lease implements AsyncDisposable {
   readonly cls: LeaseClass;
   /** The fencing token: it grows with every grant of this endpoint and class. */
   readonly token: number;
-  /** How often its owner must be heard, ms; 0 = never. The client takes care of it. */
-  readonly ttlMs: number;
   /**
-   * Resolves when the lease is lost otherwise than by {@linkcode Lease.release}; stays pending for ever when
-   * it is not.
+   * Keepalive interval within which the daemon must hear from the owner, ms; 0 = none. The client sends the
+   * keepalives.
    */
+  readonly ttlMs: number;
+  /** Resolves when the lease is lost other than by {@linkcode Lease.release}; otherwise stays pending. */
   readonly lost: Promise<LeaseLoss>;
   readonly #home: LeaseHome;
   readonly #aborter = new AbortController();
@@ -69,7 +69,7 @@ export class Lease implements AsyncDisposable {
    * @param endpoint the endpoint's number
    * @param cls the class's number
    * @param token the fencing token
-   * @param ttlMs the promise to be heard, 0 for none
+   * @param ttlMs the keepalive interval, 0 for none
    */
   constructor(home: LeaseHome, endpoint: EndpointId, cls: LeaseClass, token: number, ttlMs: number) {
     this.#home = home;
@@ -91,22 +91,22 @@ export class Lease implements AsyncDisposable {
     return this.#owned;
   }
 
-  /** Aborted when the lease is lost: hand it to whatever must stop then. */
+  /** Aborted when the lease is lost; for passing to operations that must stop then. */
   get signal(): AbortSignal {
     return this.#aborter.signal;
   }
 
-  /** Who took it, when it was pre-empted; undefined while it was not, or when the daemon does not say. */
+  /** Who took it by pre-emption; undefined if it was not pre-empted, or the daemon does not say. */
   get takenBy(): LeaseHolder | undefined {
     return this.#takenBy;
   }
 
   /**
-   * Waits until a lease that was taken away is given back, and acquires it anew.
+   * Waits until a lease that was taken away is given back, and acquires it again.
    *
-   * @param options `message`: why, for who has it; `signal`: gives up
+   * @param options `message`: the reason, shown to the owner; `signal`: gives up
    * @returns the new lease
-   * @throws {Fault} `refused` while this one is not lost; `interrupted`; `unreachable`
+   * @throws {Fault} `refused` if this one is not lost; `interrupted`; `unreachable`
    * @example
    * ```ts
    * let lease = await client.acquire("web", "input");
@@ -121,7 +121,7 @@ export class Lease implements AsyncDisposable {
     return await this.#home.waitForLease(this, options);
   }
 
-  /** Called by the client: the lease is gone. @param by who took it, where somebody did */
+  /** Called by the client when the lease is lost. @param by who took it, if somebody did */
   lose(reason: LeaseLoss, by?: LeaseHolder): void {
     if (!this.#end()) return;
     this.#takenBy = by;
@@ -133,8 +133,8 @@ export class Lease implements AsyncDisposable {
   }
 
   /**
-   * Gives it back; resolves when the guest is neutral again (held keys released). Nothing when it is gone
-   * already.
+   * Releases the lease; resolves when the guest is in a neutral state again (held keys released). Does
+   * nothing if the lease is gone already.
    *
    * @throws {Fault} when the daemon does not confirm
    */
@@ -156,8 +156,7 @@ export class Lease implements AsyncDisposable {
 
   #keepAlive(): void {
     this.#home.keepLease(this).catch((error) => {
-      // A keepalive that gets no answer needs no report of its own: the loss of the lease, or of the daemon,
-      // is told.
+      // A keepalive without an answer is not reported: the loss of the lease or of the daemon is.
       if (!(error instanceof Fault)) throw error;
     });
   }

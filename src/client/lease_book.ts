@@ -1,6 +1,6 @@
 /**
- * The leases of one client, by endpoint and class. Acquiring twice gives two handles of one lease; the daemon
- * is told of the release of the last.
+ * The leases of one client, by endpoint and class. Acquiring a lease twice gives two handles of it; the
+ * daemon is told when the last one is released.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -9,22 +9,22 @@ import { LEASE_CLASS_COUNT, type LeaseClass } from "../event/body_number.ts";
 import type { Lease, LeaseLoss } from "./lease.ts";
 import type { LeaseHolder } from "./lease_holder.ts";
 
-/** How a lease was taken away. */
+/** A revocation. */
 export interface Revocation {
-  /** The core's number of the LEASE_REVOKED. */
+  /** The sequence number of the LEASE_REVOKED. */
   readonly seq: number;
-  /** Why. */
+  /** The reason. */
   readonly reason: LeaseLoss;
-  /** Who took it, where somebody did. */
+  /** Who took it, if somebody did. */
   readonly by: LeaseHolder | undefined;
 }
 
-/** The book. */
+/** The leases of a client. */
 export class LeaseBook {
   readonly #handles = new Map<number, Set<Lease>>();
   readonly #revocations = new Map<number, Revocation>();
 
-  /** Leases that are owned. */
+  /** Owned leases. */
   get size(): number {
     return this.#handles.size;
   }
@@ -40,10 +40,10 @@ export class LeaseBook {
   }
 
   /**
-   * Takes a handle in. Between the arrival of the grant and this call a revocation may have arrived already:
-   * then the handle is lost at once.
+   * Adds a handle. A revocation may already have arrived between the grant and this call; then the handle is
+   * lost at once.
    *
-   * @param grantSeq the core's number of the LEASE_GRANTED
+   * @param grantSeq the sequence number of the LEASE_GRANTED
    */
   add(lease: Lease, grantSeq: number): void {
     const key = lease.endpoint * LEASE_CLASS_COUNT + lease.cls;
@@ -57,7 +57,7 @@ export class LeaseBook {
     else handles.add(lease);
   }
 
-  /** Takes a handle out; true when it was the last one of its lease. */
+  /** Removes a handle; true when it was the last one of its lease. */
   remove(lease: Lease): boolean {
     const key = lease.endpoint * LEASE_CLASS_COUNT + lease.cls;
     const handles = this.#handles.get(key);
@@ -68,18 +68,18 @@ export class LeaseBook {
   /**
    * The daemon took a lease away.
    *
-   * @param revocation how, and by whom
+   * @param revocation the revocation
    */
   revoke(endpoint: EndpointId, cls: LeaseClass, revocation: Revocation): void {
     const key = endpoint * LEASE_CLASS_COUNT + cls;
-    // Bounded: endpoints and classes are, and what is out of their range is nobody's lease.
+    // Bounded, because endpoints and classes are; numbers out of range are ignored.
     if (endpoint < MAX_ENDPOINTS && cls < LEASE_CLASS_COUNT) this.#revocations.set(key, revocation);
     const handles = this.#handles.get(key);
     this.#handles.delete(key);
     for (const lease of handles ?? []) lease.lose(revocation.reason, revocation.by);
   }
 
-  /** The daemon is gone, and every lease with it; so are the numbers that it told revocations by. */
+  /** The daemon is gone, and with it every lease and the sequence numbers of revocations. */
   loseAll(reason: LeaseLoss): void {
     const leases = this.all();
     this.#handles.clear();

@@ -1,6 +1,6 @@
 /**
- * How a client asks for a lease: at once or denied, or waiting until it is given back; with a message for
- * those who have it or watch.
+ * How a client requests a lease: to get it or be denied at once, or to wait until it is given back; with a
+ * message to its owner and other observers.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -10,36 +10,38 @@ import { CLAIM_FLAG, MAX_LEASE_MESSAGE } from "../event/kinds/lease_kinds.ts";
 import { BODY, type TransferEvent } from "../event/transfer_event.ts";
 import type { CommandOptions } from "./command_options.ts";
 
-/** How a lease is acquired. */
+/** Options for acquiring a lease. */
 export interface AcquireOptions extends CommandOptions {
-  /** Have it revoked when this client has not been heard for that long, ms; the client keeps it alive. */
+  /**
+   * Revoke it when the daemon has not heard from this client for this long, ms; the client sends keepalives.
+   */
   readonly ttlMs?: number;
-  /** Why, for whoever has it or watches: at most {@linkcode MAX_LEASE_MESSAGE} bytes. */
+  /** The reason, shown to its owner and other observers: at most {@linkcode MAX_LEASE_MESSAGE} bytes. */
   readonly message?: string;
   /**
-   * Wait until it is given back where it would be denied. `timeoutMs` then has no default: it waits as long
-   * as it takes, or until `signal` aborts. False unless told.
+   * Wait until it is given back if it would be denied. `timeoutMs` then has no default: it waits without
+   * limit, or until `signal` aborts. False by default.
    */
   readonly wait?: boolean;
 }
 
-/** A command that asks for a lease. */
+/** A command that requests a lease. */
 export interface Claim {
   /** Its kind. */
   readonly kind: Kind;
-  /** Writes it. */
+  /** Writes its contents. */
   readonly fill: (event: TransferEvent) => void;
-  /** How long it may take. */
+  /** Its time limit, ms. */
   readonly options: CommandOptions;
 }
 
 /**
- * The command that asks for a lease.
+ * The command that requests a lease.
  *
  * @param what what it does, for messages
- * @param knowsClaims whether the daemon knows more than CMD_ACQUIRE: without that the message is not told
- * @throws {Fault} `bad-argument` for a message that is too long; `not-supported` when the daemon knows no
- *   waiting
+ * @param knowsClaims whether the daemon knows CMD_LEASE_CLAIM; otherwise the message is not sent
+ * @throws {Fault} `bad-argument` for a message that is too long; `not-supported` when the daemon cannot let
+ *   it wait
  */
 export function claimOf(
   what: string,
@@ -76,7 +78,7 @@ export function claimOf(
   return { kind: KIND.CMD_LEASE_CLAIM, fill, options: wait ? { timeoutMs: Infinity, ...options } : options };
 }
 
-/** Whether a claim was given up, and may still wait at the daemon. */
+/** Whether a claim was given up and may still be waiting at the daemon. */
 export function isGivenUp(error: unknown): boolean {
   return error instanceof Fault && (error.code === "interrupted" || error.code === "timed-out");
 }

@@ -1,18 +1,18 @@
 /**
- * Who has a lease, or took it, as the daemon tells.
+ * The owner of a lease, or the control that took it, as reported by the daemon.
  * @module
  */
 import { type ControlId, NO_CONTROL } from "../base/ids.ts";
 import { printable } from "../base/printable.ts";
 import { principalWords } from "../base/principal_name.ts";
 
-/** A control that has a lease, or took it. */
+/** A control that owns a lease, or took it. */
 export interface LeaseHolder {
   /** The uid of its process. */
   readonly principal: number;
-  /** For whom that speaks, "token:alice"; "" for its user itself. */
+  /** The principal it speaks for, "token:alice"; "" for its user itself. */
   readonly as: string;
-  /** Its number on the bus; 0: the daemon is older than saying so. */
+  /** Its number on the bus; 0: the daemon does not report it. */
   readonly control: ControlId;
 }
 
@@ -20,19 +20,19 @@ export interface LeaseHolder {
 export interface LeaseStatus {
   /** Whether it is. */
   readonly busy: boolean;
-  /** The owner's uid; 0 for nobody, and for root. */
+  /** The owner's uid; 0 for nobody, or for root. */
   readonly ownerPrincipal: number;
-  /** Who owns it; left out: nobody. */
+  /** The owner; omitted: nobody. */
   readonly owner?: LeaseHolder;
 }
 
-/** A holder in words that may be shown: "token:alice (uid 1000)", or "uid 1000". */
+/** A holder as text that is safe to show: "token:alice (uid 1000)", or "uid 1000". */
 export function holderWords({ principal, as }: LeaseHolder): string {
   return principalWords(principal, printable(as));
 }
 
 /**
- * The holder that an event names; undefined when it names none.
+ * The holder named in an event; undefined if it names none.
  *
  * @param control its number, as the event has it
  */

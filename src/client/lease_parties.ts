@@ -1,6 +1,6 @@
 /**
- * Who has a lease, who waits for it, and why: LEASE_WHO, as a client reads it. It contains text of other
- * controls: checked and bounded here, escaped where it is shown.
+ * Who owns a lease, who waits for it, and why: LEASE_WHO, as a client reads it. Its texts come from other
+ * controls: they are checked and bounded here, and escaped where they are shown.
  * @module
  */
 import type { ControlId } from "../base/ids.ts";
@@ -13,30 +13,30 @@ import type { ClientEvent } from "./client_event.ts";
 import type { LeaseClassName } from "./lease.ts";
 import { holderWords, type LeaseHolder } from "./lease_holder.ts";
 
-/** Characters of a name or a message that are kept. */
+/** Characters kept of a name or a message. */
 const MOST_TEXT = 256;
-/** Of those who wait so many are kept. */
+/** Number of waiting controls that are kept. */
 const MOST_WAITING = 64;
 
-/** Who has a lease, or waits for it. */
+/** A control that owns a lease, or waits for it. */
 export interface LeaseParty extends LeaseHolder {
-  /** What the control calls itself. */
+  /** The name that the control gave itself. */
   readonly name: string;
-  /** Why it wants it; "" when it does not say. */
+  /** Its reason; "" if it gave none. */
   readonly message: string;
-  /** Since when it has it, or waits: ns of CLOCK_MONOTONIC. */
+  /** Since when it has owned the lease, or waited: ns of CLOCK_MONOTONIC. */
   readonly sinceNs: number;
 }
 
-/** Who has a lease, and who waits for it. */
+/** The owner of a lease, and the controls that wait for it. */
 export interface LeaseParties {
   /** The class. */
   readonly className: LeaseClassName;
-  /** Who has it; undefined: nobody. */
+  /** The owner; undefined: nobody. */
   readonly owner: LeaseParty | undefined;
-  /** Who waits, who gets it next first. */
+  /** The waiting controls, the next one first. */
   readonly waiting: readonly LeaseParty[];
-  /** How many wait beside those. */
+  /** Number of further waiting controls. */
   readonly more: number;
 }
 
@@ -44,7 +44,7 @@ export interface LeaseParties {
  * Reads a LEASE_WHO.
  *
  * @returns undefined for an event of another kind
- * @throws {Fault} `protocol-error` when it is not what the protocol says
+ * @throws {Fault} `protocol-error` when it violates the protocol
  */
 export function leasePartiesOf(event: ClientEvent): LeaseParties | undefined {
   if (event.kind !== KIND.LEASE_WHO) return undefined;
@@ -61,13 +61,13 @@ export function leasePartiesOf(event: ClientEvent): LeaseParties | undefined {
   };
 }
 
-/** A party in words that may be shown: who, and why. */
+/** A party as text that is safe to show: its name and reason. */
 export function partyWords(party: LeaseParty): string {
   const why = party.message === "" ? "" : `: "${oneLine(printable(party.message))}"`;
   return `${holderWords(party)}${why}`;
 }
 
-/** All of them in words that may be shown. */
+/** All parties as text that is safe to show. */
 export function partiesWords({ className, owner, waiting, more }: LeaseParties): string {
   const words = [owner === undefined ? "free" : `owned by ${partyWords(owner)}`];
   for (const each of waiting) words.push(`${partyWords(each)} waits`);

@@ -3,8 +3,8 @@
  * client that reconnects to a restarted daemon has one link after another; `session.ts` keeps what outlives a
  * connection.
  *
- * A gap in the sequence numbers that no OVERRUN explains means lost events, and ends the connection with a
- * fault: nothing is lost in silence.
+ * A gap in the sequence numbers without an OVERRUN means lost events, and ends the connection with a fault:
+ * no loss goes unnoticed.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -22,65 +22,65 @@ import type { ClientEvent } from "./client_event.ts";
 import { Connection, type ConnectionSink } from "./connection.ts";
 import { helloOf, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
 
-/** What a session has of its way to the bus: a connection to a daemon's socket, or to those of many hosts. */
+/** A session's access to the bus: a connection to a daemon's socket, or to those of many hosts. */
 export interface ClientLink {
   /** The sequence number of the newest event; undefined before the first. */
   readonly lastSeq: number | undefined;
-  /** Whether frames wait to be taken. */
+  /** Whether frames are queued. */
   readonly congested: boolean;
-  /** Introduces itself and awaits the answer. */
+  /** Sends HELLO and waits for the answer. */
   greet(introduction: Introduction): Promise<Welcome>;
-  /** Sends an event, borrowed. @param timeoutMs how long it is awaited, where that matters on the way */
+  /** Sends an event, borrowed. @param timeoutMs the command's time limit, for links that need it */
   send(event: TransferEvent, timeoutMs?: number): void;
-  /** Lets it look again whether it may read and what it has to send. */
+  /** Makes it check again whether it may read and what it has to send. */
   wake(): void;
-  /** A stream was opened: from now on events are wanted, and not answers alone. */
+  /** A stream was opened: from now on events are wanted, and not only answers. */
   wantEvents?(): void;
-  /** By what another program asks for a command's outcome; undefined where none can. */
+  /** The id with which another program can ask for a command's outcome; undefined if that is not possible. */
   outcomeId?(corr: number): string | undefined;
-  /** Asks what became of a command: by its corr, or by the id of any program's. @throws {Fault} */
+  /** Asks what became of a command: by its corr, or by an id from any program. @throws {Fault} */
   outcome?(of: number | string, timeoutMs: number): Promise<CommandOutcome>;
-  /** Ends it, and frees what it holds. Its host is not told. */
+  /** Ends it and frees its resources, without telling its host. */
   close(): Promise<void>;
 }
 
-/** Who a link belongs to. */
+/** The owner of a link. */
 export interface LinkHost {
-  /** The daemon let this link in: its events follow, in the same turn perhaps. */
+  /** The daemon admitted this link: its events follow, possibly in the same turn. */
   onWelcome(link: ClientLink, welcome: Welcome): void;
-  /** An event, in order; it is the host's, descriptors included. */
+  /** An event, in order; the host owns it and its descriptors. */
   onEvent(event: ClientEvent): void;
   /**
-   * A frame of an event without descriptors, in order, in place of {@linkcode LinkHost.onEvent}: for who does
-   * not need an event made of it. What it lies in is read into again after the call.
+   * The frame of an event without descriptors, in order, in place of {@linkcode LinkHost.onEvent}, for a host
+   * that does not need an event object. The buffer is reused after the call.
    *
-   * @param at where in both it begins
-   * @param length how long it is, body included
+   * @param at the frame's offset in both
+   * @param length the frame's length, body included
    */
   onFrame?(view: DataView, bytes: Uint8Array, at: number, length: number): void;
-  /** Whether the next frames may be read now. False: {@linkcode Link.wake} when that changes. */
+  /** Whether further frames may be read now. If false, call {@linkcode Link.wake} when that changes. */
   mayRead(): boolean;
   /**
-   * A link that was let in has ended, and was not closed from here.
+   * A link that was admitted has ended without being closed from here.
    *
-   * @param fault why; undefined when the daemon has done what it was there for (a replay that is over)
+   * @param fault the reason; undefined when the daemon has finished its work (a replay at its end)
    */
   onLinkEnd(link: ClientLink, fault: Fault | undefined): void;
 }
 
-/** How a link introduces itself. */
+/** The contents of a link's HELLO. */
 export interface Introduction {
-  /** What the daemon's log and audit call this control. */
+  /** The name of this control in the daemon's log and audit trail. */
   readonly name: string;
   /** Which broadcast events it wants. */
   readonly sub: SubscribeOptions;
-  /** For whom it speaks, "token:alice"; "" or left out: its user itself. */
+  /** The principal it speaks for, "token:alice"; "" or omitted: its user itself. */
   readonly as?: string;
-  /** How long the daemon may take to answer, ms. */
+  /** Time limit of the daemon's answer, ms. */
   readonly timeoutMs: number;
 }
 
-/** A connection with its opening. */
+/** A connection and its opening. */
 export class Link implements ClientLink, ConnectionSink {
   readonly #socketPath: string;
   readonly #host: LinkHost;
@@ -89,14 +89,14 @@ export class Link implements ClientLink, ConnectionSink {
   #state: "opening" | "open" | "ended" = "opening";
   #lastSeq: number | undefined;
   #afterOverrun = false;
-  /** What the daemon said of this connection as a whole. */
+  /** The daemon's ERROR about this connection as a whole. */
   #lastError = "";
   #isOver = false;
-  /** For whom the HELLO spoke. */
+  /** The principal named in the HELLO. */
   #as = "";
 
   /**
-   * Takes a connected socket over.
+   * Takes over a connected socket.
    *
    * @param socket SEQPACKET; owned from now on
    * @param socketPath for messages
@@ -106,7 +106,7 @@ export class Link implements ClientLink, ConnectionSink {
     this.#host = host;
     this.#connection = new Connection(socket, this);
     this.#greeting.promise.catch(() => {
-      // Of a link that is closed as it opens nobody awaits the greeting.
+      // If the link is closed while it opens, nobody awaits the welcome.
     });
   }
 
@@ -115,13 +115,13 @@ export class Link implements ClientLink, ConnectionSink {
     return this.#lastSeq;
   }
 
-  /** Whether frames wait for the socket to take them. */
+  /** Whether frames are queued because the socket is full. */
   get congested(): boolean {
     return this.#connection.congested;
   }
 
   /**
-   * Says HELLO and awaits the answer.
+   * Sends HELLO and waits for the answer.
    *
    * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`; `bad-argument` for a subscription
    *   to a source that does not exist
@@ -137,7 +137,8 @@ export class Link implements ClientLink, ConnectionSink {
       hello.setBody(BODY.CBOR, helloBody(helloOf(name, sub, as)));
       this.#connection.send(hello);
     } catch (error) {
-      // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
+      // A daemon that does not admit this user says so at once and closes the socket; its REFUSED can still
+      // be read.
       if (!(error instanceof Fault && error.code === "unreachable")) throw error;
     } finally {
       hello.release();
@@ -168,7 +169,7 @@ export class Link implements ClientLink, ConnectionSink {
   }
 
   /**
-   * Sends a complete frame without descriptors, and reads at once, for at most so long, until something came.
+   * Sends a complete frame without descriptors, and polls for at most that long until something is received.
    *
    * @throws {Fault} `busy`, `unreachable`
    */
@@ -176,12 +177,12 @@ export class Link implements ClientLink, ConnectionSink {
     this.#connection.ask(frame, mostMs);
   }
 
-  /** Lets it look again whether it may read and what it has to send. */
+  /** Makes it check again whether it may read and what it has to send. */
   wake(): void {
     this.#connection.wake();
   }
 
-  /** Ends it, and frees what it holds. Its host is not told. */
+  /** Ends it and frees its resources, without telling its host. */
   async close(): Promise<void> {
     this.#state = "ended";
     this.#greeting.reject(new Fault("unreachable", "the client was closed"));
@@ -202,11 +203,11 @@ export class Link implements ClientLink, ConnectionSink {
       event[Symbol.dispose]();
       throw error;
     }
-    // It tells of the connection, and not of a VM: its end follows.
+    // It is about the connection, not about a VM: the connection ends next.
     if (event.kind === KIND.ERROR && event.endpoint === NO_ENDPOINT && event.corr === 0) {
       this.#noteError(event);
     }
-    // That the daemon is done is not an error for a program to see.
+    // For a program, the end of the daemon's work is not an error.
     if (this.#isOver && event.kind === KIND.ERROR) return event[Symbol.dispose]();
     this.#host.onEvent(event);
   }

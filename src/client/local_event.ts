@@ -1,6 +1,6 @@
 /**
- * Events that the client library makes itself: what it lost for a program that is too slow, and that it came
- * back to a daemon. They look like any other event, have no sequence number, and never travel.
+ * Events made by the client library itself: what a slow program has lost, and that the client has reconnected
+ * to a daemon. They look like other events, but have no sequence number and are never sent.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -15,19 +15,19 @@ import { SOURCE } from "../event/source.ts";
 import { FRAME, FRAME_MAGIC } from "../protocol/frame.ts";
 import { ClientEvent } from "./client_event.ts";
 
-/** What a program may have missed while its daemon was away. */
+/** What a program may have missed while there was no daemon. */
 export interface Missed {
   /** How long there was none, as far as this client noticed, ns. */
   readonly awayNs: number;
-  /** The sequence number of the last event of the former connection; 0 = none came. */
+  /** The last sequence number of the former connection; 0 = none. */
   readonly lastSeq: number;
-  /** Attempts that it took. */
+  /** Number of attempts. */
   readonly attempts: number;
-  /** This control's number with the daemon that is there now. */
+  /** This control's number at the new daemon. */
   readonly control: ControlId;
 }
 
-/** OVERRUN: events that this client dropped for a stream that is not read. */
+/** OVERRUN: events that this client dropped because a stream was not read. */
 export function overrunEvent(lost: number, highestPrioLost: number): ClientEvent {
   return localEvent(KIND.OVERRUN, (inline) => {
     inline.setUint32(OVERRUN.at.lost, lost, true);
@@ -35,7 +35,7 @@ export function overrunEvent(lost: number, highestPrioLost: number): ClientEvent
   });
 }
 
-/** RECONNECTED: a daemon is there again. */
+/** RECONNECTED: there is a daemon again. */
 export function reconnectedEvent({ awayNs, lastSeq, attempts, control }: Missed): ClientEvent {
   return localEvent(KIND.RECONNECTED, (inline) => {
     writeU64(inline, RECONNECTED.at.awayNs, awayNs);
@@ -46,7 +46,7 @@ export function reconnectedEvent({ awayNs, lastSeq, attempts, control }: Missed)
 }
 
 /**
- * Makes an urgent event of no endpoint.
+ * Makes an urgent event without an endpoint.
  *
  * @param fill writes the inline zone
  */

@@ -1,5 +1,5 @@
 /**
- * What is watched in guests' memory, and what a watch tells of it.
+ * The values in guests' memory that can be watched, and the events of a watch.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -10,44 +10,44 @@ import type { EndpointRef } from "./roster_view.ts";
 
 /** A value to watch. */
 export interface WatchedValue {
-  /** Which VM. */
+  /** The VM. */
   readonly endpoint: EndpointRef;
-  /** In which process's memory; the kernel's when left out. */
+  /** The process whose memory contains it; omitted: the kernel's memory. */
   readonly pid?: number;
-  /** Its address, as `src/base/ids.ts` holds it, or a symbol of the kernel's. */
+  /** Its address, as in `src/base/ids.ts`, or the name of a kernel symbol. */
   readonly address: number | string;
-  /** Bytes past a symbol. */
+  /** Offset from the symbol, bytes. */
   readonly offset?: number;
-  /** How many bytes, 1 to 256. Up to 8 that lie within an aligned word are read at once. */
+  /** Size, 1 to 256 bytes. Up to 8 bytes within an aligned word are read atomically. */
   readonly sizeBytes: number;
 }
 
-/** How values are watched. */
+/** Options of a watch. */
 export interface MemoryWatchOptions {
-  /** How often each is looked at, per second: 10 unless told, 0.1 to 1000. */
+  /** Rate at which each value is read, per second: 0.1 to 1000, by default 10. */
   readonly rateHz?: number;
   /** Ends the watch. */
   readonly signal?: AbortSignal;
 }
 
-/** What a watch tells. `index` is the value's in the list that was given. */
+/** An event of a watch. `index` is the value's index in the list that was given. */
 export type MemoryEvent =
   | {
-    /** A value: the first in an epoch (`isFirst`), and each other one. */
+    /** A value: the first one of an epoch (`isFirst`), and each change. */
     readonly what: "value";
     readonly index: number;
     readonly endpoint: EndpointId;
     readonly epoch: number;
-    /** CLOCK_MONOTONIC of the look, ns. */
+    /** CLOCK_MONOTONIC of the read, ns. */
     readonly tsNs: number;
     readonly isFirst: boolean;
     /** Its bytes as they lie in memory. */
     readonly bytes: Uint8Array<ArrayBuffer>;
-    /** The same as a little-endian unsigned number, of up to 8 bytes. */
+    /** The bytes as a little-endian unsigned number, for up to 8 bytes. */
     readonly value: bigint | undefined;
   }
   | {
-    /** It cannot be read (any more); it is told again when it can. */
+    /** The value cannot be read, or no longer; if that changes, a value event follows. */
     readonly what: "unreadable";
     readonly index: number;
     readonly endpoint: EndpointId;
@@ -66,18 +66,18 @@ export type MemoryEvent =
   }
   | {
     readonly what: "rate";
-    /** What was asked for. */
+    /** The requested rate. */
     readonly askedHz: number;
-    /** What was reached since the last report, or in the last second. */
+    /** The rate reached since the last report, or in the last second. */
     readonly reachedHz: number;
-    /** Rounds that were left out. */
+    /** Rounds that were skipped. */
     readonly missed: number;
-    /** Whether looking took too long, or the reader of these events. */
+    /** Whether reading took too long, or the consumer of these events. */
     readonly because: "looking" | "reader";
   };
 
 /**
- * Looks whether values can be watched at a rate.
+ * Checks whether values can be watched at a rate.
  *
  * @throws {Fault} `bad-argument`, `too-large`
  */
@@ -94,9 +94,9 @@ export function checkWatch(values: readonly WatchedValue[], rateHz: number): voi
 }
 
 /**
- * A value as it is looked up.
+ * A value in the form in which it is looked up.
  *
- * @param index its place in the caller's list
+ * @param index its index in the caller's list
  * @throws {Fault} `bad-argument`
  */
 export function wireValue(index: number, { address, offset = 0, pid, sizeBytes }: WatchedValue): WireValue {

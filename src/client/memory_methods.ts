@@ -1,6 +1,5 @@
 /**
- * What a client can do with a VM's memory beyond reading it by itself: the part of `Client` that watches
- * values in it.
+ * The methods of `Client` that watch values in a VM's memory.
  * @module
  */
 import type { Welcome } from "./handshake.ts";
@@ -17,9 +16,9 @@ export abstract class MemoryMethods extends ScreenMethods {
   abstract get memory(): MemoryView;
 
   /**
-   * Watches values in guests' memory: each is told once, and then whenever it has changed, as long as the
-   * VM's system runs; after a reset it begins anew. Looking is done on a thread of its own, for thousands of
-   * values at once. The client must receive the source MEMCTX, and no earlier stream of it may have taken the
+   * Watches values in guests' memory: each is reported once, and then whenever it has changed, as long as the
+   * VM's system runs; after a reset this begins again. The memory is read on a separate thread, for thousands
+   * of values at once. The client must receive the source MEMCTX, and no earlier stream may have taken the
    * contexts.
    *
    * @example
@@ -31,8 +30,8 @@ export abstract class MemoryMethods extends ScreenMethods {
    * }
    * ```
    *
-   * @throws {Fault} `bad-argument`, `too-large`, `no-endpoint`, `no-capability`; `busy` when the context went
-   *   to an earlier stream; `seam-down`, `not-supported` when there is none
+   * @throws {Fault} `bad-argument`, `too-large`, `no-endpoint`, `no-capability`; `busy` when an earlier
+   *   stream took the context; `seam-down`, `not-supported` when there is none
    */
   async watchMemory(
     values: readonly WatchedValue[],

@@ -1,10 +1,10 @@
 /**
- * The rounds of a memory watch, on a thread of their own: looks at all values of all guests at each tick,
- * and posts what has changed. Between two ticks it sleeps in a wait on shared memory, which a message to it
- * ends: only then does it go back to its event loop.
+ * The rounds of a memory watch, on a thread of their own: reads all values of all guests at each tick, and
+ * posts the changes. Between two ticks the thread sleeps in a wait on shared memory, which a message to it
+ * ends; only then does it return to its event loop.
  *
- * A tick that comes while the last round still goes on, or while the reader has too many batches to take, is
- * left out and counted. Nothing is queued for it: a value that changed meanwhile is told as it is then.
+ * A tick during a running round, or while the consumer has too many batches to process, is skipped and
+ * counted. Nothing is queued for it: a value that changed meanwhile is reported with its current contents.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -19,21 +19,21 @@ import {
 } from "./memory_watch_messages.ts";
 import { WatchedGuest } from "./watched_guest.ts";
 
-/** How often processes that are not there (yet) are looked for, and rates are told. */
+/** Interval at which missing processes are looked for, and rates are reported, ms. */
 const SECOND_MS = 1000;
-/** The wait is no longer than this: a message that was not counted yet is not waited for. */
+/** Upper limit of the wait, ms, in case a message was not counted in time. */
 const LONGEST_WAIT_MS = 250;
 
 /** What the rounds need of a guest. */
 export type PolledGuest = Pick<WatchedGuest, "endpoint" | "epoch" | "look" | "findAbsent"> & Disposable;
 
-/** What the rounds look at, and by which clock. */
+/** The environment of the rounds: guests and clock. */
 export interface PollerPorts {
-  /** Opens a guest's values. @throws {Fault} when nothing can be watched there */
+  /** Opens the values of a guest. @throws {Fault} when none can be watched there */
   open(context: WatchContext): PolledGuest;
-  /** The time, ms, from any beginning. */
+  /** The time, ms, from an arbitrary origin. */
   nowMs(): number;
-  /** Sleeps so many ms, or until the word of `SHARED.posted` is not `seen` any more. */
+  /** Sleeps for so many ms, or until the word of `SHARED.posted` differs from `seen`. */
   sleep(shared: Int32Array<SharedArrayBuffer>, seen: number, ms: number): void;
 }
 
@@ -43,7 +43,7 @@ const REAL: PollerPorts = {
   sleep: (shared, seen, ms) => void Atomics.wait(shared, SHARED.posted, seen, ms),
 };
 
-/** The rounds. */
+/** Runs the rounds. */
 export class MemoryPoller {
   readonly #report: (report: WatchReport) => void;
   readonly #ports: PollerPorts;
@@ -60,10 +60,10 @@ export class MemoryPoller {
   #isScheduled = false;
 
   /**
-   * Looks at nothing yet.
+   * Starts without values.
    *
-   * @param report takes what is found; a batch is counted until the reader has taken it
-   * @param ports the real ones unless told
+   * @param report receives the findings; a batch is counted until the consumer has taken it
+   * @param ports the environment; replaced by tests
    */
   constructor(
     shared: SharedArrayBuffer,
@@ -77,7 +77,7 @@ export class MemoryPoller {
     this.#ports = ports;
   }
 
-  /** Takes a message; what follows from it is posted. */
+  /** Handles a message, and posts the results. */
   take(order: WatchOrder): void {
     this.#received++;
     switch (order.what) {
@@ -125,7 +125,7 @@ export class MemoryPoller {
     }, 0);
   }
 
-  /** Rounds until a message waits. */
+  /** Runs rounds until there is a message. */
   #run(): void {
     for (;;) {
       if (this.#guests.size === 0 || Atomics.load(this.#shared, SHARED.posted) !== this.#received) {
@@ -146,7 +146,7 @@ export class MemoryPoller {
   }
 
   #round(): void {
-    // A reader that takes nothing gets the values as they are when it does.
+    // A consumer that is behind receives the current values once it has caught up.
     if (this.#sent - Atomics.load(this.#shared, SHARED.taken) >= MAX_WAITING_BATCHES) {
       this.#missed.reader++;
       return;

@@ -1,7 +1,7 @@
 /**
- * How each VM's memory stands, as far as its events tell: whether a context holds, and if none does, what the
- * daemon said of the cause. The daemon keeps both for who comes later (the context, and the newest ERROR of
- * the memory seam), so a cause that is known is known at once.
+ * How each VM's memory stands, according to its events: whether there is a valid context, and if not, the
+ * daemon's reason. The daemon retains both for controls that join later (the context, and the newest ERROR of
+ * the memory seam), so a known reason is available at once.
  *
  * It knows only what this control receives: the source MEMCTX in its subscription, MEMCTX and OBSERVE in its
  * grant.
@@ -14,56 +14,58 @@ import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** Why there is no context, in the daemon's words. */
+/** Why there is no context, as reported by the daemon. */
 export interface MemoryTrouble {
-  /** Its code's name: "not-supported". */
+  /** The name of its code: "not-supported". */
   readonly code: string;
-  /** "no known guest system in RAM". */
+  /** The text: "no known guest system in RAM". */
   readonly text: string;
-  /** Whether it is that QEMU's monitor cannot be had; ERROR.detail is SEAM_DOWN's reason then. */
+  /** Whether QEMU's monitor is not available; ERROR.detail then holds the reason of SEAM_DOWN. */
   readonly isOfMonitor: boolean;
 }
 
-/** Asks a VM's host about its memory. @throws {Fault} with the host's code; `timed-out` */
+/** Queries a VM's host about its memory. @throws {Fault} with the host's code; `timed-out` */
 export type MemoryElsewhere = (
   endpoint: EndpointId,
   question: Readonly<Record<string, unknown>>,
   timeoutMs: number,
 ) => Promise<Readonly<Record<string, unknown>>>;
 
-/** The memory of all endpoints. */
+/** The state of the memory of all endpoints. */
 export class MemoryView {
   readonly #contexts = new Set<number>();
   readonly #troubles = new Map<number, MemoryTrouble>();
-  /** Endpoints that are up: what was said of a monitor that was not there is over. */
+  /** Endpoints that are up: an earlier report of a missing monitor no longer holds. */
   readonly #up = new Set<number>();
 
-  /** Asks the host of a VM about its memory, when that is another one: set by the way there. */
+  /** Queries the host of a VM about its memory, if that is another host; set by the link. */
   elsewhere: MemoryElsewhere | undefined;
 
-  /** Whether an endpoint has a context: its RAM is there, and its system was found (or is not looked for). */
+  /**
+   * Whether an endpoint has a context: its RAM is available, and its system was found (or is not looked for).
+   */
   hasContext(endpoint: EndpointId): boolean {
     return this.#contexts.has(endpoint);
   }
 
-  /** Why an endpoint has none, as far as the daemon has said so. */
+  /** Why an endpoint has none, as far as the daemon has reported it. */
   trouble(endpoint: EndpointId): MemoryTrouble | undefined {
     return this.#troubles.get(endpoint);
   }
 
-  /** Forgets everything: another daemon tells what it knows. */
+  /** Drops everything: a new daemon reports its own state. */
   clear(): void {
     this.#contexts.clear();
     this.#troubles.clear();
     this.#up.clear();
   }
 
-  /** Takes an event in. */
+  /** Processes an event. */
   update(event: ClientEvent): void {
     const { endpoint, kind } = event;
     if (kind === KIND.ROSTER) this.#onRoster(endpoint, event.as("ROSTER")?.state);
     else if (kind === KIND.VM_LIFECYCLE) {
-      // What runs after a reset is looked at anew.
+      // After a reset another system may run.
       if (event.as("VM_LIFECYCLE")?.state === VM_STATE_NUMBER.RESET) this.#troubles.delete(endpoint);
     } else if (event.source === SOURCE.MEMCTX) this.#onMemory(event);
   }
@@ -92,7 +94,7 @@ export class MemoryView {
         return this.#forget(endpoint);
       case KIND.ERROR: {
         const body = event.as("ERROR");
-        // A flood that is folded, and the words of a refused write, say nothing of the seam.
+        // A folded flood and the message of a refused write say nothing about the seam.
         if (body === undefined || body.code === CODE.dropped || this.#contexts.has(endpoint)) return;
         const isOfMonitor = body.detail !== 0;
         if (isOfMonitor && this.#up.has(endpoint)) return;

@@ -1,11 +1,11 @@
 /**
- * Values in guests' memory as events when they change: `client.watchMemory`. A Worker looks at all of them at
- * a rate (memory_poller.ts), over the RAM of each VM's MEMCTX, so that neither the daemon nor the guest nor
- * this thread has anything to do with a value that stays.
+ * Values in guests' memory as events when they change: `client.watchMemory`. A Worker reads all of them at a
+ * fixed rate (memory_poller.ts) from the RAM of each VM's MEMCTX, so that a value that does not change costs
+ * neither the daemon nor the guest nor this thread anything.
  *
- * What is looked for in one boot of a guest ends with it ("ended"), and begins anew in the next one, symbols
- * and processes looked up again. A rate that cannot be kept is told ("rate"), and so is a reader that is too
- * slow: rounds are left out then, and a value that changed several times meanwhile is told as it is at last.
+ * Values found in one boot of a guest end with it ("ended"), and symbols and processes are looked up again in
+ * the next one. If the rate cannot be kept, or the consumer is too slow, that is reported ("rate"): rounds
+ * are then skipped, and of several changes only the last is reported.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -46,7 +46,7 @@ const DEFAULT_HZ = 10;
 const CLOSE_WAIT_MS = 2000;
 const END_REASONS = ["reset", "endpoint-gone", "kernel-changed", "map-changed"];
 
-/** What a watch asks of its client. */
+/** What a watch needs of its client. */
 export interface MemoryWatchHome extends ContextHome {
   /** An endpoint's number. */
   endpoint(ref: EndpointRef): Promise<EndpointId>;
@@ -54,7 +54,7 @@ export interface MemoryWatchHome extends ContextHome {
   events(filter?: EventFilter): EventStream;
 }
 
-/** A watch: iterate it once; leaving the loop, or disposing of it, ends it. */
+/** A watch: can be iterated once; leaving the loop, or disposing of it, ends it. */
 export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncDisposable {
   readonly #home: MemoryWatchHome;
   readonly #values: ReadonlyMap<EndpointId, readonly WireValue[]>;
@@ -64,7 +64,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
   readonly #contexts: EventStream;
   /** Descriptors that the Worker has not mapped yet, by endpoint and epoch. */
   readonly #lent = new Map<string, readonly OwnedFd[]>();
-  /** The epoch that is watched, by endpoint. */
+  /** The watched epoch, by endpoint. */
   readonly #epochs = new Map<EndpointId, number>();
   readonly #found: FoundValues;
   #waiter: PromiseWithResolvers<IteratorResult<MemoryEvent>> | undefined;
@@ -154,12 +154,12 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
     return this.#waiter.promise;
   }
 
-  /** Ends it: after what has been found, the iteration ends. */
+  /** Ends it: the iteration ends after what has been found. */
   end(): void {
     this.#end(undefined);
   }
 
-  /** Ends it now; what a loop does when it is left. */
+  /** Ends it at once; called when a loop is left. */
   async return(): Promise<IteratorResult<MemoryEvent>> {
     this.#found.clear();
     this.#fault = undefined;
@@ -168,7 +168,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
     return { done: true, value: undefined };
   }
 
-  /** Itself: a watch is iterated once. */
+  /** The watch itself, which can be iterated once. */
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -178,7 +178,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
     await this.return();
   }
 
-  /** Waits until each VM's context is there, or cannot be. */
+  /** Waits until each VM has a context, or it is certain that it will not. */
   async #begun(signal: AbortSignal | undefined): Promise<void> {
     const beganMs = performance.now();
     for (const endpoint of this.#values.keys()) {
@@ -281,7 +281,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
   }
 
   #onBatch(batch: WatchBatch): void {
-    // What was read of an epoch that has ended meanwhile may be anything.
+    // Values from an epoch that has ended meanwhile are not valid.
     if (this.#isEnded || this.#epochs.get(batch.endpoint) !== batch.epoch) return this.#onTaken();
     this.#found.push(batch);
     this.#serve();
@@ -293,7 +293,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
     this.#serve();
   }
 
-  /** Gives who waits the next event. */
+  /** Passes the next event to the waiting consumer. */
   #serve(): void {
     const waiter = this.#waiter;
     const value = waiter === undefined ? undefined : this.#found.next();

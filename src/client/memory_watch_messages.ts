@@ -1,91 +1,93 @@
 /**
- * What a memory watch and its Worker say to each other. Batches of changes travel as typed arrays, and are
- * counted: the Worker is so many batches ahead of its reader and no more.
+ * Messages between a memory watch and its Worker. Batches of changes are typed arrays, and counted: the
+ * Worker may be only a limited number of batches ahead of the consumer.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
 import type { FaultCode } from "../base/fault.ts";
 
-/** Int32 words of the memory that both share. */
+/** Int32 words in the memory that both share. */
 export const SHARED = {
-  /** Messages that were posted to the Worker, which sleeps until it changes. */
+  /** Number of messages posted to the Worker, which sleeps until it changes. */
   posted: 0,
-  /** Batches that the reader is done with. */
+  /** Number of batches that the consumer has processed. */
   taken: 1,
   words: 2,
 } as const;
 
-/** Batches that may wait for the reader: then rounds are left out, and told as missed. */
+/** Batches that may be queued for the consumer; above that, rounds are skipped and reported as missed. */
 export const MAX_WAITING_BATCHES = 64;
 
-/** A value, as the Worker looks it up. */
+/** A value in the form in which the Worker looks it up. */
 export interface WireValue {
-  /** Its number in the caller's list. */
+  /** Its index in the caller's list. */
   readonly index: number;
-  /** Whose memory; undefined is the kernel's. */
+  /** The process; undefined is the kernel. */
   readonly pid: number | undefined;
-  /** An address, or bytes past a symbol. */
+  /** The address, or the offset from the symbol. */
   readonly gva: number;
   /** The symbol. */
   readonly symbol: string | undefined;
-  /** How many bytes. */
+  /** Size, bytes. */
   readonly sizeBytes: number;
 }
 
-/** A guest whose values are to be watched. */
+/** A guest with values to watch. */
 export interface WatchContext {
-  /** Which it is. */
+  /** Its id within the watch. */
   readonly what: "context";
-  /** Which VM. */
+  /** The VM. */
   readonly endpoint: EndpointId;
-  /** In which epoch of it. */
+  /** Its epoch. */
   readonly epoch: number;
-  /** For messages. */
+  /** Its name in messages. */
   readonly name: string;
-  /** Borrowed until it was answered. */
+  /** Descriptors, borrowed until the answer. */
   readonly fds: readonly number[];
-  /** Memsegs. */
+  /** The memsegs. */
   readonly body: Uint8Array<ArrayBuffer>;
-  /** Guest-physical address of the kernel's root table; 0: not known. */
+  /** Guest-physical address of the kernel's root table; 0: unknown. */
   readonly kcr3: number;
   /** The system's number (guest/systems.ts). */
   readonly guestOs: number;
-  /** What to look at. */
+  /** The values. */
   readonly values: readonly WireValue[];
 }
 
-/** To the Worker. */
+/** A message to the Worker. */
 export type WatchOrder =
   | { readonly what: "start"; readonly shared: SharedArrayBuffer; readonly rateHz: number }
   | WatchContext
   | { readonly what: "end"; readonly endpoint: EndpointId }
   | { readonly what: "stop" };
 
-/** What one round found in one guest. */
+/** The results of one round in one guest. */
 export interface WatchBatch {
-  /** Which it is. */
+  /** The guest's id within the watch. */
   readonly what: "batch";
-  /** Which VM. */
+  /** The VM. */
   readonly endpoint: EndpointId;
-  /** In which epoch of it. */
+  /** Its epoch. */
   readonly epoch: number;
   /** CLOCK_MONOTONIC when the round began, ns. */
   readonly tsNs: number;
-  /** Which values, and what they are now. */
+  /** The indices of the values that changed. */
   readonly ids: Int32Array<ArrayBuffer>;
-  /** The values, unsigned. */
+  /** Their contents, unsigned. */
   readonly words: BigUint64Array<ArrayBuffer>;
-  /** Longer ones, and those that cannot be read. */
+  /** Longer values, and those that cannot be read. */
   readonly others: readonly {
     readonly index: number;
     readonly found: Uint8Array<ArrayBuffer> | string;
   }[];
 }
 
-/** From the Worker. */
+/** A message from the Worker. */
 export type WatchReport =
   | WatchBatch
-  /** A context is mapped and watched from now on, or could not be; its descriptors are needed no more. */
+  /**
+   * A context has been mapped and is watched, or could not be mapped; its descriptors are no longer needed.
+   */
   | {
     readonly what: "opened" | "failed";
     readonly endpoint: EndpointId;
@@ -93,7 +95,7 @@ export type WatchReport =
     readonly code?: FaultCode;
     readonly text?: string;
   }
-  /** Rounds that were left out since the last report. */
+  /** Rounds skipped since the last report. */
   | {
     readonly what: "rate";
     readonly reachedHz: number;

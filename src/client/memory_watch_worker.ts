@@ -1,5 +1,5 @@
 /**
- * The thread of a memory watch: a Worker that is handed contexts, and posts what changes in them.
+ * The thread of a memory watch: a Worker that receives contexts, and posts the changes in them.
  * @module
  */
 import { MemoryPoller } from "./memory_poller.ts";
@@ -17,7 +17,7 @@ worker.onmessage = ({ data }) => {
   if (data.what === "start") {
     poller = new MemoryPoller(data.shared, data.rateHz, (report) => worker.postMessage(report));
   }
-  // The first message is counted like any other.
+  // The first message is counted like all others.
   poller?.take(data);
   if (data.what === "stop") worker.close();
 };

@@ -1,6 +1,5 @@
 /**
- * CMD_MEMWRITE as the protocol has it: where its bytes travel (inline when they fit, else as the body), and
- * which flags say so.
+ * The encoding of CMD_MEMWRITE: the bytes inline if they fit, otherwise as the body, and the flags for that.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -14,13 +13,13 @@ import { BODY, type TransferEvent } from "../event/transfer_event.ts";
 const TAIL_BYTES = 32;
 const CR3_BYTES = 8;
 
-/** How a write is carried out. */
+/** Options of a write. */
 export interface MemoryWriteOptions {
-  /** Address-space root to write under; the kernel's unless told. */
+  /** Address-space root to write under; by default the kernel's. */
   readonly cr3?: number;
   /**
-   * The address names a u32 sequence word; the bytes go right behind it, and it is odd while they are
-   * written.
+   * The address is that of a u32 sequence word, which is odd while the bytes after it are written (a
+   * seqlock).
    */
   readonly seqlock?: boolean;
 }
@@ -29,7 +28,7 @@ export interface MemoryWriteOptions {
  * Writes the command.
  *
  * @param gva guest virtual address, signed as `base/ids.ts` holds it
- * @param bytes what to write, 1 to 4096 of them
+ * @param bytes what to write, 1 to 4096 bytes
  * @throws {Fault} `too-large`, `bad-argument`
  */
 export function writeMemoryCommand(

@@ -1,6 +1,6 @@
 /**
- * What a pointer does, as frames. Coordinates are those of the protocol, 0 to 0x7FFF on each axis whatever
- * the screen's size.
+ * Pointer actions as frames. Coordinates are those of the protocol, 0 to 0x7FFF on each axis whatever the
+ * screen's size.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -23,7 +23,7 @@ export interface Point {
 }
 
 /**
- * The pointer to a point.
+ * Moves the pointer to a point.
  *
  * @throws {Fault} `bad-argument` when it is out of range
  */
@@ -39,18 +39,18 @@ export function moveFrame({ x, y }: Point): InputRecord[] {
   return [absRecord(0, x), absRecord(1, y)];
 }
 
-/** A button down and up, as two frames: a guest that looks at states only must see both. */
+/** Presses and releases a button in two frames, so that a guest which samples states sees both. */
 export function clickFrames(button: ButtonName): InputRecord[][] {
   return [[buttonRecord(BUTTONS[button], true)], [buttonRecord(BUTTONS[button], false)]];
 }
 
 /**
- * Clicks at a point: the first frame both moves the pointer there and presses the button. It is done whole or
- * refused whole, so that none of these frames has to wait for another's acknowledgement: no button is ever
- * pressed where the pointer was before.
+ * Clicks at a point: the first frame both moves the pointer and presses the button, and is carried out or
+ * refused as a whole. So no frame has to wait for another's acknowledgement, and no button is ever pressed at
+ * the pointer's old position.
  *
- * @param at where; undefined: where the pointer is
- * @param count how many clicks
+ * @param at the point; undefined: the pointer's current position
+ * @param count number of clicks
  */
 export function clickFramesAt(at: Point | undefined, button: ButtonName, count = 1): InputRecord[][] {
   const frames = Array.from({ length: count }, () => clickFrames(button)).flat();
@@ -59,9 +59,9 @@ export function clickFramesAt(at: Point | undefined, button: ButtonName, count =
 }
 
 /**
- * The points of a straight way, the last one included, the first one not.
+ * The points of a straight line, with its end and without its start.
  *
- * @param steps how many, at least 1
+ * @param steps number of points, at least 1
  */
 export function pointsBetween(from: Point, to: Point, steps: number): Point[] {
   return Array.from({ length: steps }, (_, i) => ({

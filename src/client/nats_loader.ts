@@ -1,12 +1,12 @@
 /**
- * Who loads what speaks NATS. It is not imported where it is used: the quick commands of the executable are
- * one script, which can load nothing (scripts/build/bundle.ts), and most programs never need it. The client
- * library's face and the full command line say how it is loaded.
+ * How the NATS code is loaded. It is not imported where it is used: the fast commands of the executable are a
+ * single script that can load nothing (scripts/build/bundle.ts), and most programs never need it. The client
+ * library's mod.ts and the full command line register how to load it.
  * @module
  */
 import { Fault } from "../base/fault.ts";
 
-/** What is loaded: a client's way to many hosts, and the list of them. */
+/** The code that can be loaded: a client's link to many hosts, and the list of hosts. */
 export interface NatsModules {
   /** `remote_link.ts`. */
   readonly link: () => Promise<typeof import("./remote_link.ts")>;
@@ -16,15 +16,15 @@ export interface NatsModules {
 
 const known: Partial<NatsModules> = {};
 
-/** Says how something is loaded. */
+/** Registers how to load a part. */
 export function loadNatsBy(modules: Partial<NatsModules>): void {
   Object.assign(known, modules);
 }
 
 /**
- * How something is loaded.
+ * The function that loads a part.
  *
- * @throws {Fault} `missing` in a program that has none
+ * @throws {Fault} `missing` in a program without it
  */
 export function natsModule<K extends keyof NatsModules>(name: K): NatsModules[K] {
   const found = known[name];

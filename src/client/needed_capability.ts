@@ -1,6 +1,6 @@
 /**
- * Which capability a refused command would have needed. The daemon answers with a code alone; the catalogue,
- * which the client has as well, says which kind needs which capability.
+ * The capability that a refused command would have needed. The daemon answers with a code only; the
+ * catalogue, which the client also has, maps kinds to capabilities.
  * @module
  */
 import { capsFor } from "../access/requirement.ts";
@@ -11,9 +11,9 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Session } from "./session.ts";
 
 /**
- * The capabilities of which a command needs one, a mask: by the command itself, which is made once more.
+ * The capabilities any one of which a command needs, a mask, found by encoding the command again.
  *
- * @param fill what wrote the refused command
+ * @param fill the function that wrote the refused command
  * @returns 0 for an operation that does not exist
  */
 export function neededFor(session: Session, kind: Kind, fill: (event: TransferEvent) => void): number {

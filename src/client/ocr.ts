@@ -1,7 +1,7 @@
 /**
- * Text of a graphical screen, guessed from the picture by the program tesseract of this machine, which is not
- * part of vmsig. Words come out well, hexadecimal and punctuation poorly: what a text screen shows is read
- * exactly, and needs none of this.
+ * Recognises text in a picture of a graphical screen with the program tesseract, if this machine has it (it
+ * is not part of vmsig). Words are recognised well, hexadecimal and punctuation poorly; the text of a text
+ * screen is read exactly, without this.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -14,26 +14,26 @@ import type { Client } from "./client.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { WaitResult } from "./wait_condition.ts";
 
-/** Languages: letters as tesseract names its data, joined by "+". */
+/** Languages: names of tesseract's data files, joined by "+". */
 const OCR_LANGUAGE: RegExp = /^[A-Za-z_]{2,32}(?:\+[A-Za-z_]{2,32}){0,7}$/;
-/** Bytes of what it says. */
+/** Size limit of its output, bytes. */
 const MOST_BYTES = 1 << 20;
-/** Smaller pictures are made larger: it reads letters of a screen's size badly. */
+/** Smaller pictures are enlarged, because it recognises letters of a screen's size badly. */
 const LEAST_WIDTH = 1800;
 const MOST_FACTOR = 3;
 
-/** How it reads. */
+/** Options of recognition. */
 export interface OcrOptions {
-  /** Languages, "eng" unless told; "deu+eng" for two. */
+  /** Languages, by default "eng"; "deu+eng" for two. */
   readonly language?: string | undefined;
   /** Gives up. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Reads a picture's text.
+ * Recognises the text of a picture.
  *
- * @returns its lines, from the top; escaped where they are shown
+ * @returns its lines from the top, not escaped
  * @throws {Fault} `missing` when the program or its language is not installed, with what to install;
  *   `bad-argument`, `interrupted`, `refused`
  */
@@ -53,7 +53,7 @@ export async function recognise(
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
-      // On a machine with few processors its threads only disturb each other.
+      // On a machine with few processors its threads only slow each other down.
       env: { OMP_THREAD_LIMIT: "1" },
       ...(signal === undefined ? {} : { signal }),
     }).spawn();
@@ -74,7 +74,7 @@ export async function recognise(
   await written;
   if (signal?.aborted) throw interrupted();
   const words = new TextDecoder().decode(stderr.subarray(0, MOST_BYTES));
-  // Of several languages tesseract leaves those out that it has not, and says that it has read all.
+  // tesseract silently ignores languages that are not installed.
   if (/Failed loading language|Error opening data file/.test(words)) {
     throw new Fault(
       "missing",
@@ -89,9 +89,9 @@ export async function recognise(
 }
 
 /**
- * Waits until a text can be read off a picture of the screen.
+ * Waits until a text can be recognised in a picture of the screen.
  *
- * @throws {Fault} as {@linkcode recognise}; `timed-out` with the lines that were read last
+ * @throws {Fault} as {@linkcode recognise}; `timed-out` with the lines that were last recognised
  */
 export async function waitForOcr(
   client: Client,
@@ -111,7 +111,7 @@ export async function waitForOcr(
   let last: string[] = [];
   let hasToGo = fresh;
   try {
-    // While one picture is read the screen goes on; of what it showed meanwhile the newest counts.
+    // While a picture is being processed the screen changes; only the newest picture is processed next.
     for await (const frame of client.frames(endpoint, { head, perSecond: 2, signal: either })) {
       last = await recognise(frame.picture(), { language, signal: either });
       const found = find(last, expression);

@@ -1,23 +1,23 @@
 /**
- * The way to the bus, before it is greeted: a connection to the daemon's socket, or what the program made
- * instead.
+ * Opens the link to the bus before its HELLO: a connection to the daemon's socket, or another link that the
+ * program provides.
  * @module
  */
 import { type ClientLink, Link, type LinkHost } from "./link.ts";
 import { openSocket } from "./open_socket.ts";
 
-/** What says which way. */
+/** Which link to open. */
 export interface LinkOptions<Host extends LinkHost> {
   /** The daemon's socket. */
   readonly socketPath: string;
-  /** Makes another way. */
+  /** Makes another link. */
   readonly makeLink?: (host: Host) => ClientLink;
 }
 
 /**
- * Opens the way.
+ * Opens the link.
  *
- * @param timeoutMs how long a daemon that has too many waiting is tried again
+ * @param timeoutMs how long to retry while too many connections are pending at the daemon, ms
  * @throws {Fault} `unreachable`
  */
 export async function openLink<Host extends LinkHost>(

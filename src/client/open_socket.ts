@@ -1,5 +1,5 @@
 /**
- * The way to the daemon's socket, and in words why there is none.
+ * Connects to the daemon's socket, and explains failures.
  * @module
  */
 import { isOsError } from "../../ffi/os_error.ts";
@@ -13,8 +13,8 @@ const RETRY_MS = 20;
  * Connects to the daemon.
  *
  * @param path the control socket
- * @param timeoutMs how long it is tried again while the daemon has as many waiting as it lets wait
- * @throws {Fault} `unreachable`, saying why
+ * @param timeoutMs how long to retry while too many connections are pending at the daemon, ms
+ * @throws {Fault} `unreachable`, with the reason
  */
 export async function openSocket(path: string, timeoutMs: number): Promise<OwnedFd> {
   const deadline = performance.now() + timeoutMs;
@@ -22,7 +22,7 @@ export async function openSocket(path: string, timeoutMs: number): Promise<Owned
     try {
       return connectUnix(path, SOCKET.SEQPACKET);
     } catch (error) {
-      // EAGAIN: the daemon has as many waiting as it lets wait; it takes them one by one.
+      // EAGAIN: the listen queue is full; the daemon takes connections from it one by one.
       if (!isOsError(error, "EAGAIN") || performance.now() > deadline) throw unreachable(path, error);
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -33,10 +33,12 @@ function unreachable(path: string, error: unknown): unknown {
   const fault = (why: string) =>
     new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`, { cause: error });
   if (isOsError(error, "ENOENT")) {
-    return fault("there is no such socket; start it (vmsig serve) or give --socket PATH");
+    const folder = path.slice(0, path.lastIndexOf("/")) || "/";
+    const nor = path.includes("/") && isAbsent(folder) ? `, nor the folder ${folder}` : "";
+    return fault(`there is no such socket${nor}; start it (vmsig serve) or give --socket PATH`);
   }
   if (isOsError(error, "ECONNREFUSED") && isOther(path)) {
-    // Without its cause: no daemon will ever listen there, so that nobody waits for one.
+    // Without a cause: no daemon can ever listen there, so nobody should wait for one.
     const why = "it is not a socket; give the control socket's path (--socket PATH)";
     return new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`);
   }
@@ -54,7 +56,17 @@ function unreachable(path: string, error: unknown): unknown {
   return error;
 }
 
-/** Whether something that is not a socket has this path; false where a script may not look. */
+/** Whether nothing has this path; false where a script may not look. */
+function isAbsent(path: string): boolean {
+  try {
+    if (Deno.permissions.querySync({ name: "read", path }).state === "granted") Deno.statSync(path);
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound;
+  }
+}
+
+/** Whether something at this path is not a socket; false if a script may not check. */
 function isOther(path: string): boolean {
   try {
     if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return false;

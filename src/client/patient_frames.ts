@@ -1,6 +1,6 @@
 /**
- * A screen's frames for who waits for something on it: a picture that nobody made in time is asked for again,
- * for as long as the waiter waits. On a busy machine a first picture may take longer than one request may.
+ * A screen's frames for a wait: if a picture is not made in time, it is requested again for as long as the
+ * wait lasts. On a busy machine the first picture may take longer than one request may.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -10,11 +10,11 @@ import { pause } from "./pause.ts";
 import type { FramesOptions } from "./screen_control.ts";
 import type { EndpointRef } from "./roster_view.ts";
 
-/** Between two requests: the first has taken its time already. */
+/** Pause between two requests; the first has already taken its time limit, ms. */
 const AGAIN_MS = 100;
 
 /**
- * Frames as they come, until the signal says that it is enough.
+ * Frames as they arrive, until the signal aborts.
  *
  * @throws {Fault} as `Client.frames`, but not `timed-out`
  */

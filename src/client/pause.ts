@@ -1,9 +1,9 @@
 /**
- * A pause that can be cut short.
+ * A pause that can be interrupted.
  * @module
  */
 
-/** Resolves after `ms` milliseconds, or at once when it is interrupted; its caller looks at the signal. */
+/** Resolves after `ms` milliseconds, or at once when interrupted; the caller checks the signal. */
 export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   if (signal?.aborted === true) return;
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,6 +1,6 @@
 /**
- * Commands that await their answer: one promise a corr, each with its own timeout. An answer that comes after
- * its command was given up is told apart, because a lease granted too late must be given back.
+ * Commands that wait for their answer: one promise per corr, each with its own time limit. Answers to
+ * commands that were given up are recognised, because a lease that is granted too late must be released.
  * @module
  */
 import { CODE, type Code } from "../base/codes.ts";
@@ -9,55 +9,60 @@ import { Fault } from "../base/fault.ts";
 import { KIND } from "../event/kind.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** The longest that a timer can be set to. */
+/** The longest time of a timer, ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const MAX_ABANDONED = 1024;
-/** Characters of a refusal's words: a daemon sends three parts of 40 bytes. */
+/** Characters of a refusal's message: a daemon sends three parts of 40 bytes. */
 const MOST_WORDS = 512;
 const MAX_CORR = 0xffff_ffff;
 
 interface Pending {
   readonly what: string;
   readonly timeoutMs: number;
-  /** By performance.now(). */
+  /** The time limit, by performance.now(). */
   readonly dueMs: number;
   readonly endpoint: EndpointId;
-  /** What the VM has said to it so far. */
+  /** The VM's message about it so far. */
   words: string;
-  /** The code that they are about. */
+  /** The code that the message belongs to. */
   wordsCode: number;
   readonly resolve: (answer: ClientEvent) => void;
   readonly reject: (fault: Fault) => void;
-  /** Stops listening to the signal, if there is one. */
+  /** Removes the listener from the signal, if there is one. */
   readonly stop: (() => void) | undefined;
 }
 
-/** What an arrived answer belongs to. */
+/** The command that an answer belongs to. */
 export type Settled = "awaited" | "given up" | "nobody's";
 
 /** The table. */
 export class PendingCommands {
   readonly #pending = new Map<number, Pending>();
   readonly #abandoned = new Set<number>();
-  /** How those ended whose answer came after they were given up. */
+  /** Outcomes of commands whose answer arrived after they were given up. */
   readonly #late = new Map<number, Code>();
   readonly #idOf: (corr: number) => string | undefined;
   #lastCorr = 0;
-  /** One for all, at the earliest timeout: setting and clearing one for each command costs some 5 us. */
+  /**
+   * One timer for all, set to the earliest time limit: setting and clearing one per command costs about 5 us.
+   */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerMs = Infinity;
 
-  /** An empty one. @param idOf by what another program asks for a command's outcome, where it can */
+  /**
+   * An empty table. @param idOf returns the id with which another program can ask for a command's outcome, if
+   * possible
+   */
   constructor(idOf: (corr: number) => string | undefined = () => undefined) {
     this.#idOf = idOf;
   }
 
-  /** How many await an answer. */
+  /** Number of commands that wait for an answer. */
   get size(): number {
     return this.#pending.size;
   }
 
-  /** A corr that is free. */
+  /** An unused corr. */
   nextCorr(): number {
     do {
       this.#lastCorr = this.#lastCorr === MAX_CORR ? 1 : this.#lastCorr + 1;
@@ -66,15 +71,15 @@ export class PendingCommands {
   }
 
   /**
-   * Awaits the answer to `corr`.
+   * Waits for the answer to `corr`.
    *
-   * @param endpoint whose it is
+   * @param endpoint the command's endpoint
    * @param what what the command does, for the message: "reset web"
-   * @param timeoutMs after which the command counts as unanswered; Infinity: never
-   * @param signal gives it up early
-   * @returns the answer, whatever it says
-   * @throws {Fault} `timed-out`; `interrupted` when the signal aborts; what {@linkcode
-   *   PendingCommands.failAll} was told
+   * @param timeoutMs time after which the command counts as unanswered, ms; Infinity: never
+   * @param signal aborts the wait
+   * @returns the answer, whatever its code
+   * @throws {Fault} `timed-out`; `interrupted` when the signal aborts; the fault passed to {@linkcode
+   *   PendingCommands.failAll}
    */
   wait(
     corr: number,
@@ -101,7 +106,7 @@ export class PendingCommands {
     return promise;
   }
 
-  /** Hands an answer to who awaits it. */
+  /** Passes an answer to the waiting command. */
   settle(answer: ClientEvent): Settled {
     const pending = this.#take(answer.corr);
     if (pending === undefined) {
@@ -116,22 +121,22 @@ export class PendingCommands {
     return "awaited";
   }
 
-  /** Takes the words of a refusal, which come right before it, maybe in parts. */
+  /** Takes the message of a refusal, which arrives right before it, possibly in parts. */
   noteWords(corr: number, endpoint: EndpointId, code: number, text: string): void {
     const pending = this.#pending.get(corr);
     if (pending?.endpoint !== endpoint) return;
-    // An ERROR about the seam may happen to have such a detail, but its code differs.
+    // An ERROR about the seam may by chance have such a detail, but its code differs.
     if (pending.wordsCode !== code) pending.words = "";
     pending.wordsCode = code;
     if (pending.words.length < MOST_WORDS) pending.words += text;
   }
 
-  /** Whether an event is an answer that somebody awaited. */
+  /** Whether an event is an answer to a command of this client. */
   knows(corr: number): boolean {
     return this.#pending.has(corr) || this.#abandoned.has(corr);
   }
 
-  /** What is known of a command that was given up; undefined: its answer has not come, or it was none. */
+  /** The outcome of a command that was given up; undefined: its answer has not arrived, or it was none. */
   late(corr: number): Code | undefined {
     return this.#late.get(corr);
   }
@@ -147,20 +152,22 @@ export class PendingCommands {
   #setTimer(dueMs: number): void {
     if (dueMs >= this.#timerMs) return;
     const waitMs = dueMs - performance.now();
-    // What may take for ever needs no timer; a timer of that length would ring at once.
+    // A command without a time limit needs no timer; a timer of that length would fire at once.
     if (waitMs > MAX_TIMER_MS) return;
     clearTimeout(this.#timer);
     this.#timerMs = dueMs;
     this.#timer = setTimeout(() => this.#onTimer(), waitMs);
   }
 
-  /** Gives up what is due. Most that it was set for was answered long ago. */
+  /**
+   * Gives up commands that are due. Most of those for which the timer was set have been answered long ago.
+   */
   #onTimer(): void {
     this.#timerMs = Infinity;
     const nowMs = performance.now();
     let nextMs = Infinity;
     for (const [corr, { what, timeoutMs, dueMs }] of [...this.#pending]) {
-      // A timer may ring a little before its time.
+      // A timer may fire a little early.
       if (dueMs > nowMs + 1) {
         nextMs = Math.min(nextMs, dueMs);
         continue;
@@ -175,7 +182,7 @@ export class PendingCommands {
     this.#setTimer(nextMs);
   }
 
-  /** A client that is done leaves no timer, which would keep its program. */
+  /** A timer that is left would keep the program running. */
   #clearTimer(): void {
     clearTimeout(this.#timer);
     this.#timerMs = Infinity;
@@ -186,13 +193,13 @@ export class PendingCommands {
     this.#abandon(corr);
   }
 
-  /** Forgets one whose frame was never sent. */
+  /** Removes a command whose frame was never sent. */
   forget(corr: number): void {
     this.#take(corr);
     if (this.#pending.size === 0) this.#clearTimer();
   }
 
-  /** No answer will come any more, to those that were given up neither. */
+  /** No further answers will arrive, also not to commands that were given up. */
   failAll(fault: Fault): void {
     this.#abandoned.clear();
     this.#clearTimer();
@@ -224,7 +231,7 @@ function forgetOldest(numbers: Set<number> | Map<number, Code>): void {
   }
 }
 
-/** How a command ended, by its answer. */
+/** The outcome of a command, from its answer. */
 function codeOfAnswer(answer: ClientEvent): Code {
   if (answer.kind === KIND.LEASE_DENIED) return CODE.busy;
   return (answer.as("ACT_ACK")?.code ?? CODE.ok) as Code;

@@ -1,6 +1,6 @@
 /**
- * What the guest's cursor looks like and which lights of its keyboard are on, as the daemon told them last:
- * they are told when they change, and a viewer may come later.
+ * The shape of the guest's cursor and the lights of its keyboard, as the daemon last reported them: they are
+ * sent when they change, and a viewer may start later.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -11,9 +11,9 @@ import { ROSTER_STATE } from "../event/body_number.ts";
 import { CURSOR_SHAPE_STATE, isCursorTold } from "../event/kinds/pointer_kinds.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** What is known of one head; undefined: it is not known. */
+/** What is known about one head; undefined: unknown. */
 export interface PointerNews {
-  /** What the cursor looks like; of no pixels: none is to be seen. */
+  /** The shape of the cursor; without pixels: invisible. */
   readonly cursor: CursorPicture | undefined;
   /** Lights that are on: 1 scroll lock, 2 num lock, 4 caps lock. */
   readonly leds: number | undefined;
@@ -21,11 +21,11 @@ export interface PointerNews {
 
 const NOTHING: PointerNews = { cursor: undefined, leds: undefined };
 
-/** What is known of all heads. */
+/** What is known about all heads. */
 export class PointerBook {
   readonly #known = new Map<string, PointerNews>();
 
-  /** Takes an event in. @returns whether something of its endpoint is other than before */
+  /** Processes an event. @returns whether anything about its endpoint has changed */
   update(event: ClientEvent): boolean {
     const { endpoint } = event;
     if (event.as("ROSTER")?.state === ROSTER_STATE.GONE) {
@@ -44,19 +44,19 @@ export class PointerBook {
     return true;
   }
 
-  /** What is known of a head. */
+  /** What is known about a head. */
   of(endpoint: EndpointId, head: number): PointerNews {
     assert(head >= 0 && head < MAX_HEADS, "a head has a number");
     return this.#known.get(`${endpoint}:${head}`) ?? NOTHING;
   }
 
-  /** Forgets all. */
+  /** Drops everything. */
   clear(): void {
     this.#known.clear();
   }
 }
 
-/** The cursor of a CURSOR_SHAPE; undefined where it is not known, or not whole. */
+/** The cursor of a CURSOR_SHAPE; undefined if it is unknown or incomplete. */
 export function cursorOf(event: ClientEvent): CursorPicture | undefined {
   const shape = event.as("CURSOR_SHAPE");
   if (shape === undefined || shape.state !== CURSOR_SHAPE_STATE.KNOWN) return undefined;

@@ -1,18 +1,18 @@
 /**
- * Coming back to a daemon that went away: attempts at a growing distance, until one succeeds, one fails for
- * good, or it is told to stop. It knows nothing of connections: the attempt is a function that it is given.
+ * Reconnects to a daemon that was lost: attempts at growing intervals, until one succeeds, one fails for
+ * good, or it is stopped. It knows nothing of connections: the attempt is a function that it is given.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 
-/** How soon, and how seldom at last, it is tried to come back. */
+/** Intervals of the attempts to reconnect. */
 export interface ReconnectOptions {
-  /** Time before the first attempt, ms; 100 unless told. Each further one waits twice as long. */
+  /** Pause before the first attempt, ms; by default 100. Each further pause is twice as long. */
   readonly firstMs?: number;
-  /** The longest time between two attempts, ms; 5,000 unless told. */
+  /** The longest pause between two attempts, ms; by default 5,000. */
   readonly mostMs?: number;
-  /** Told when the daemon has gone: why, as a fault. */
+  /** Called when the daemon was lost, with the reason as a fault. */
   readonly onAway?: (fault: Fault) => void;
 }
 
@@ -20,11 +20,11 @@ const FIRST_MS = 100;
 const MOST_MS = 5000;
 const LONGEST_MS = 86_400_000;
 
-/** What an attempt may fail with and be tried again: there is no daemon (yet), or it has no place (yet). */
+/** Failures after which an attempt is repeated: there is no daemon yet, or it has no place yet. */
 const PASSING: ReadonlySet<string> = new Set(["unreachable", "timed-out", "busy", "shutting-down"]);
 
 /**
- * Looks whether a pace can be kept.
+ * Checks the intervals.
  *
  * @throws {Fault} `bad-argument`
  */
@@ -36,7 +36,7 @@ export function checkPace({ firstMs = FIRST_MS, mostMs = MOST_MS }: ReconnectOpt
   );
 }
 
-/** One way back. */
+/** One series of attempts. */
 export class Reconnector {
   readonly #attempt: () => Promise<void>;
   readonly #firstMs: number;
@@ -47,9 +47,9 @@ export class Reconnector {
   #pause: PromiseWithResolvers<void> | undefined;
 
   /**
-   * Tries nothing yet.
+   * Starts without an attempt.
    *
-   * @param attempt resolves when it is back, rejects with a fault that says why not
+   * @param attempt resolves when connected, rejects with a fault that gives the reason
    */
   constructor(attempt: () => Promise<void>, { firstMs = FIRST_MS, mostMs = MOST_MS }: ReconnectOptions) {
     this.#attempt = attempt;
@@ -57,15 +57,16 @@ export class Reconnector {
     this.#mostMs = mostMs;
   }
 
-  /** Attempts that were begun. */
+  /** Number of attempts begun. */
   get attempts(): number {
     return this.#attempts;
   }
 
   /**
-   * Tries until it is back.
+   * Tries until it is connected.
    *
-   * @returns undefined when it is back or was stopped; else the fault for which it is tried no more
+   * @returns undefined when it is connected or was stopped; otherwise the fault after which it does not try
+   *   again
    */
   async run(): Promise<Fault | undefined> {
     assert(this.#attempts === 0, "a way back is gone once");
@@ -89,7 +90,7 @@ export class Reconnector {
     return undefined;
   }
 
-  /** Tries no more; an attempt that is under way is its maker's to end. */
+  /** Stops trying; an attempt that is under way must be ended by its maker. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);

@@ -1,10 +1,11 @@
 /**
- * Events of other hosts for which a program's streams have no room yet. A socket that is not read holds its
- * daemon back; the NATS library hands over whatever comes, many messages in a turn. So what a stream cannot
- * take waits here, and goes on as soon as there is room: a program that reads loses nothing to a burst.
+ * Events from other hosts for which a program's streams have no room yet. A socket that is not read blocks
+ * its daemon, but the NATS library passes on whatever arrives, many messages per turn. So events that a
+ * stream cannot take are queued here until there is room, and a program that keeps reading loses nothing in a
+ * burst.
  *
- * It is bounded. Past that the oldest of the lowest priority go, many at once, and an OVERRUN in front tells
- * how many.
+ * The queue is bounded. Above the limit, the oldest events of the lowest priority are dropped, many at once,
+ * and an OVERRUN before the rest says how many.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -12,21 +13,21 @@ import { PRIO, type Prio } from "../event/priority.ts";
 import { overrunFrame } from "../nats/wire/made_frames.ts";
 import { FRAME } from "../protocol/frame.ts";
 
-/** Events that may wait. */
+/** Maximum number of queued events. */
 export const MOST_INBOX = 32_768;
-/** Bytes that may wait. */
+/** Maximum size of queued events, bytes. */
 const MOST_INBOX_BYTES: number = 32 * 1024 * 1024;
 const EVENT_BYTES = 512;
 
-/** Who takes what waits. */
+/** The receiver of queued events. */
 export interface InboxOwner {
-  /** Whether the next one may come. */
+  /** Whether it accepts another event now. */
   mayRead(): boolean;
   /** Takes a frame. */
   take(frame: Uint8Array<ArrayBuffer>): void;
 }
 
-/** The inbox. */
+/** The queue. */
 export class RemoteInbox {
   readonly #owner: InboxOwner;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
@@ -34,17 +35,17 @@ export class RemoteInbox {
   #bytes = 0;
   #isDraining = false;
 
-  /** An empty one. */
+  /** Starts empty. */
   constructor(owner: InboxOwner) {
     this.#owner = owner;
   }
 
-  /** Frames that wait. */
+  /** Number of queued frames. */
   get length(): number {
     return this.#waiting.length - this.#next;
   }
 
-  /** Hands a frame on, or has it wait; it is the inbox's from now on. */
+  /** Passes on a frame or queues it; the inbox owns it from now on. */
   push(frame: Uint8Array<ArrayBuffer>): void {
     if (this.length === 0 && this.#owner.mayRead()) return this.#owner.take(frame);
     this.#waiting.push(frame);
@@ -53,9 +54,9 @@ export class RemoteInbox {
     this.drain();
   }
 
-  /** Hands on what there is room for. */
+  /** Passes on frames while there is room. */
   drain(): void {
-    // What is handed on may make room, and ask for more.
+    // Passing on a frame may make room and call this again.
     if (this.#isDraining) return;
     this.#isDraining = true;
     try {
@@ -72,7 +73,7 @@ export class RemoteInbox {
     if (this.length === 0 && this.#next > 0) this.#keep([]);
   }
 
-  /** Forgets what waits. */
+  /** Drops all queued frames. */
   clear(): void {
     this.#keep([]);
     this.#bytes = 0;
@@ -83,7 +84,7 @@ export class RemoteInbox {
     this.#next = 0;
   }
 
-  /** Lets a quarter go: of the lowest priority, the oldest; urgent ones only if no other waits. */
+  /** Drops a quarter: the oldest of the lowest priority; urgent ones only if there are no others. */
   #drop(): void {
     let waiting = this.#waiting.slice(this.#next);
     const most = waiting.length - Math.ceil(waiting.length / 4);

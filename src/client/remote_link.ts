@@ -1,6 +1,6 @@
 /**
- * A client's way to the daemons of many hosts, over NATS: what `connect({ nats })` has in place of a socket.
- * The roster of all hosts is there from the start; events flow once a stream is opened; a command opens a
+ * A client's link to the daemons of many hosts, over NATS: used by `connect({ nats })` instead of a socket.
+ * The roster of all hosts is available from the start; events arrive once a stream is open; a command opens a
  * session with its host.
  * @module
  */
@@ -30,15 +30,15 @@ import type { ClientLink, Introduction } from "./link.ts";
 import { RemoteInbox } from "./remote_inbox.ts";
 import type { RemoteHost } from "./session_state.ts";
 
-/** A way to many hosts. */
+/** A link to many hosts. */
 export class RemoteLink implements ClientLink, RemoteBusListener {
-  /** Frames never wait here: what the server does not take is refused at once. */
+  /** Frames are never queued here: what the server does not accept is refused at once. */
   readonly congested = false;
   readonly #options: NatsOptions;
   readonly #host: RemoteHost;
   readonly #scratch = new Uint8Array(MAX_FRAME_BYTES);
   readonly #scratchView = new DataView(this.#scratch.buffer);
-  /** What came before the welcome. */
+  /** Frames that arrived before the welcome. */
   #early: (() => void)[] | undefined = [];
   readonly #inbox: RemoteInbox;
   #bus: RemoteBus | undefined;
@@ -48,7 +48,7 @@ export class RemoteLink implements ClientLink, RemoteBusListener {
   #seq = 0;
   #isClosed = false;
 
-  /** Connects nothing yet. */
+  /** Starts without a connection. */
   constructor(options: NatsOptions, host: RemoteHost) {
     this.#options = options;
     this.#host = host;
@@ -60,7 +60,7 @@ export class RemoteLink implements ClientLink, RemoteBusListener {
     return this.#seq === 0 ? undefined : this.#seq;
   }
 
-  /** The hosts that are there. */
+  /** The known hosts. */
   get hosts(): HostEntry[] {
     return this.#bus?.hosts ?? [];
   }
@@ -89,7 +89,7 @@ export class RemoteLink implements ClientLink, RemoteBusListener {
       as: "",
       endpoints: ALL_ENDPOINTS,
       sources: this.#sources,
-      // What a host grants is that host's matter: it answers each command.
+      // Each host decides what it grants, when it answers a command.
       caps: ALL_CAPS,
       capNames: capNames(ALL_CAPS),
       arbPrio: 0,
@@ -201,7 +201,7 @@ export class RemoteLink implements ClientLink, RemoteBusListener {
 
   #isWanted(view: DataView): boolean {
     const kind = view.getUint16(FRAME.kind, true);
-    // What a session is told of its own leases and screens is not an event of a subscription.
+    // Events that a session receives about its own leases and screens are not part of the subscription.
     if (kind === KIND.LEASE_REVOKED || kind === KIND.SCREEN_TEXT || kind === KIND.ERROR) return true;
     if (kind === KIND.OVERRUN) return true;
     if (((this.#sources >>> view.getUint8(FRAME.source)) & 1) === 0) return false;
@@ -214,7 +214,7 @@ export class RemoteLink implements ClientLink, RemoteBusListener {
   #barrier(bus: RemoteBus, corr: number): void {
     const answer = (isThere: boolean): void => {
       const code = isThere ? CODE.ok : CODE["timed-out"];
-      // Behind what waits; a client that awaits an answer reads on.
+      // Queued behind the others; a client that waits for an answer keeps reading.
       if (!this.#isClosed) {
         this.#inbox.push(ackFrame({ endpoint: 0 as EndpointId, corr, code, cmdKind: KIND.CMD_BARRIER }));
       }

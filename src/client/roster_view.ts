@@ -1,16 +1,17 @@
 /**
- * Which endpoints there are, as the retained ROSTER events tell: one entry per endpoint.
+ * The endpoints according to the retained ROSTER events: one entry per endpoint.
  * @module
  */
 import type { RecordedEndpoint } from "../event/recording.ts";
 import { Fault } from "../base/fault.ts";
+import { suggestion } from "../base/closest_name.ts";
 import { printable } from "../base/printable.ts";
 import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
 import { SOURCE, type Source, SOURCE_MAX, sourceName } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** One endpoint, as the roster says; a recording keeps the same of it. */
+/** One endpoint of the roster; recordings contain the same. */
 export type RosterEntry = RecordedEndpoint;
 
 /** An endpoint by its name or its number. */
@@ -25,19 +26,19 @@ export class RosterView {
     return [...this.#entries.values()].sort((a, b) => a.endpoint - b.endpoint);
   }
 
-  /** The entry of an endpoint's number. */
+  /** The entry of an endpoint by number. */
   get(endpoint: EndpointId): RosterEntry | undefined {
     return this.#entries.get(endpoint);
   }
 
-  /** What an endpoint is called: its name, its number as text while it is not in the roster, "-" for none. */
+  /** The name of an endpoint: its name, its number as text if it is not in the roster, "-" for none. */
   nameOf(endpoint: EndpointId): string {
     if (endpoint === NO_ENDPOINT) return "-";
     const name = this.#entries.get(endpoint)?.name;
     return name === undefined || name === "" ? String(endpoint) : name;
   }
 
-  /** Finds an endpoint; undefined when it is not in the roster. A name goes before a number. */
+  /** Finds an endpoint; undefined if it is not in the roster. A name takes precedence over a number. */
   find(ref: EndpointRef): EndpointId | undefined {
     if (typeof ref === "string") {
       for (const entry of this.#entries.values()) if (entry.name === ref) return entry.endpoint;
@@ -47,7 +48,7 @@ export class RosterView {
     return this.#entries.has(number) ? number : undefined;
   }
 
-  /** Takes a ROSTER event in. */
+  /** Processes a ROSTER event. */
   update(event: ClientEvent): void {
     const body = event.as("ROSTER");
     if (body === undefined) return;
@@ -65,25 +66,35 @@ export class RosterView {
     });
   }
 
-  /** Takes an entry in as another way told it: with a name of any length. */
+  /** Adds an entry from another source, with a name of any length. */
   put(entry: RosterEntry): void {
     if (entry.state === "gone") this.#entries.delete(entry.endpoint);
     else this.#entries.set(entry.endpoint, entry);
   }
 
-  /** Forgets all entries: another daemon tells its own. */
+  /** Drops all entries: a new daemon sends its own. */
   clear(): void {
     this.#entries.clear();
   }
 
-  /** The fault for an endpoint that is not there, naming those that are. */
+  /** The fault for an endpoint that does not exist, naming those that do. */
   unknown(ref: EndpointRef): Fault {
-    return new Fault("no-endpoint", `Cannot find endpoint ${ref}: ${this.#whoIsThere()}`);
+    return new Fault("no-endpoint", `Cannot find endpoint ${ref}: ${this.#whoIsThere()}${this.#meant(ref)}`);
   }
 
-  /** That an endpoint is not there yet, naming those that are. */
+  /** The message that an endpoint does not exist yet, naming those that do. */
   absent(ref: EndpointRef): string {
     return `there was no endpoint ${printable(String(ref))}; ${this.#whoIsThere()}`;
+  }
+
+  /** A name that was meant: mistyped, or a VM of another user's by the name that its manager has for it. */
+  #meant(ref: EndpointRef): string {
+    const typed = `${ref}`;
+    if (/^[0-9]+$/.test(typed)) return "";
+    const names = this.list().map(({ name }) => name);
+    const whole = names.filter((name) => name.replace(/@[0-9]+$/, "") === typed);
+    if (whole.length > 1) return "";
+    return whole.length === 1 ? ` (did you mean ${whole[0]}?)` : suggestion(typed, names);
   }
 
   #whoIsThere(): string {

@@ -1,6 +1,7 @@
 /**
- * The frame of a scripted control: whatever it cannot do something about ends it with one line and the exit
- * code that a command would have, and not with a stack trace. A defect of the script itself keeps its stack.
+ * The frame of a scripted control: errors that the user can do something about end it with one line and the
+ * exit code that a command would have, without a stack trace. A defect of the script itself keeps its stack
+ * trace.
  * @module
  */
 import { exitCodeOf, Fault } from "../base/fault.ts";
@@ -17,8 +18,8 @@ import { oneLine } from "../base/printable.ts";
  * });
  * ```
  *
- * @param name what the line begins with
- * @param body the script; what it resolves to is the exit code, 0 unless it says another
+ * @param name the beginning of the line
+ * @param body the script; it resolves to the exit code, by default 0
  */
 export async function runScript(name: string, body: () => Promise<number | void>): Promise<void> {
   try {
@@ -31,7 +32,7 @@ export async function runScript(name: string, body: () => Promise<number | void>
   }
 }
 
-/** What a person can do something about: a fault of vmsig's, or a file that cannot be had. */
+/** Errors that the user can do something about: a fault of vmsig, or a file that cannot be opened. */
 function faultOf(error: unknown): Fault | undefined {
   if (error instanceof Fault) return error;
   const isOfSystem = Object.values(Deno.errors).some((kind) => error instanceof kind);

@@ -1,6 +1,6 @@
 /**
- * What a client keeps of VMs' screens between calls: the rings of frames, the newest texts, and which heads
- * it watches.
+ * A client's state of VMs' screens between calls: the frame rings, the newest texts, and which heads it
+ * watches.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -13,15 +13,15 @@ import { PointerBook } from "./pointer_news.ts";
 
 /** The screens of one client's VMs. */
 export class ScreenBook {
-  /** The frames that were handed over. */
+  /** The received frames. */
   readonly rings: FrameRings = new FrameRings();
-  /** Which heads are watched. */
+  /** The watched heads. */
   readonly watches: FrameWatches = new FrameWatches();
-  /** Cursors, and lights of keyboards. */
+  /** Cursors, and keyboard lights. */
   readonly pointers: PointerBook = new PointerBook();
   readonly #texts = new Map<string, Uint8Array>();
 
-  /** Takes an event in; its descriptors stay the event's. */
+  /** Processes an event; its descriptors stay with the event. */
   update(event: ClientEvent): void {
     this.rings.update(event);
     this.pointers.update(event);
@@ -32,7 +32,7 @@ export class ScreenBook {
   }
 
   /**
-   * Takes the newest text of a head out: it is read once, right after it was asked for.
+   * Takes out the newest text of a head: it is read once, right after it was requested.
    *
    * @throws {Fault} `protocol-error` for a body that is not valid
    */
@@ -43,7 +43,7 @@ export class ScreenBook {
     return body === undefined ? undefined : decodeScreenText(body);
   }
 
-  /** Forgets what a daemon had given. */
+  /** Drops everything that came from a daemon. */
   clear(): void {
     this.rings.clear();
     this.pointers.clear();

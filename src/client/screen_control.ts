@@ -1,6 +1,6 @@
 /**
- * What a client asks of a VM's screen: one frame, frames as they come, what shows it. The daemon makes
- * pictures only while somebody wants them: a loop that is left ends the wish.
+ * A client's requests for a VM's screen: one frame, frames as they are made, what shows it. The daemon makes
+ * pictures only while they are requested: leaving a loop ends the request.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -22,15 +22,15 @@ import { pause } from "./pause.ts";
 import type { ScreenBook } from "./screen_book.ts";
 import type { CommandOptions } from "./session.ts";
 
-/** Which picture is meant. */
+/** Which picture. */
 export interface FrameOptions extends CommandOptions {
-  /** The head; 0 unless told. */
+  /** The head; 0 by default. */
   readonly head?: number;
 }
 
-/** How frames are watched. */
+/** Options of a series of frames. */
 export interface FramesOptions extends FrameOptions {
-  /** Frames per second at most, a whole number from 1 to 240; 10 unless told. */
+  /** Frames per second at most, a whole number from 1 to 240; 10 by default. */
   readonly perSecond?: number;
 }
 
@@ -40,35 +40,38 @@ export interface HeadStatus {
   readonly head: number;
   /** The display device's id; "" where it has none. */
   readonly device: string;
-  /** "untried": nobody has asked for a picture yet; "shown"; "lost". */
+  /** "untried": no picture has been requested yet; "shown"; "lost". */
   readonly state: string;
-  /** What its pictures come from: "vgpu", "vram", "dbus", "vnc", "screendump"; "" while there is nothing. */
+  /** The source of its pictures: "vgpu", "vram", "dbus", "vnc", "screendump"; "" while there is none. */
   readonly source: string;
-  /** Why that, or what happened. */
+  /** Why this source, or what happened. */
   readonly why: string;
 }
 
 /** What shows a VM's screen. */
 export interface DisplayStatus {
-  /** What the config says: "auto", or one way to read displays. */
+  /** The config's value: "auto", or one way to read displays. */
   readonly display: string;
-  /** Whether QEMU has told of its displays yet. */
+  /** Whether QEMU has reported its displays yet. */
   readonly known: boolean;
   /** The heads. */
   readonly heads: readonly HeadStatus[];
 }
 
-/** How long a picture may take: its source may have to be opened first. */
+/** Time limit of a picture, ms: its source may have to be opened first. */
 const FRAME_TIMEOUT_MS = 20_000;
 const DEFAULT_RATE = 10;
-/** Times that a frame which is just being replaced is taken anew. */
+/** Number of times that a frame is read again when it was replaced while being read. */
 const MAX_SAMPLES = 100;
-/** The part of a period after which a frame is not too early: those that come at the rate are not put off. */
+/**
+ * The fraction of a period after which a frame is not too early, so that frames at exactly the rate are not
+ * delayed.
+ */
 const PACE = 0.9;
 
 /** What is needed of the client. */
 export interface ScreenHome extends Pick<ClientPort, "command"> {
-  /** What it keeps of screens. */
+  /** Its state of screens. */
   readonly screens: ScreenBook;
   /** Opens a stream. */
   events(filter: EventFilter): EventStream;
@@ -83,7 +86,7 @@ export function fillRequest(event: TransferEvent, op: number, head: number, perS
 }
 
 /**
- * One frame as of now.
+ * One current frame.
  *
  * @param name the endpoint's, for messages
  * @throws {Fault} `not-supported` for a VM without display, `bad-argument` for a head that it does not have,
@@ -136,10 +139,10 @@ function noFrames(what: string): Fault {
 }
 
 /**
- * The text on the screen as of now.
+ * The current text on the screen.
  *
  * @param name the endpoint's, for messages
- * @throws {Fault} as {@linkcode takeFrame}; `not-supported` also where no text is on the screen
+ * @throws {Fault} as {@linkcode takeFrame}; `not-supported` also when there is no text on the screen
  */
 export async function readScreenText(
   home: ScreenHome,
@@ -154,15 +157,15 @@ export async function readScreenText(
     timeoutMs: FRAME_TIMEOUT_MS,
     ...options,
   });
-  // It comes right before the answer.
+  // It arrives right before the answer.
   const text = home.screens.takeText(endpoint, head);
   if (text === undefined) throw noFrames(what);
   return text;
 }
 
 /**
- * Frames as they come, the present one first; a frame that is replaced before it was taken is left out. The
- * newest comes once more, marked so, when the VM stands still or goes on.
+ * Frames as they are made, the current one first; a frame that is replaced before it was taken is skipped.
+ * When the VM is paused or resumed, the newest one is repeated with that mark.
  *
  * @param name the endpoint's, for messages
  * @throws {Fault} as {@linkcode takeFrame}; `bad-argument` also when the head's device is removed meanwhile
@@ -176,7 +179,7 @@ export async function* watchFrames(
   const { head = 0, perSecond = DEFAULT_RATE, signal } = options;
   const what = `watch the screen of ${name}`;
   checkHead(head, what);
-  // The wire has whole numbers only: a fraction would become 0, which stands for the default.
+  // The protocol has whole numbers only: a fraction would become 0, which stands for the default.
   checkWhole("perSecond", perSecond, { min: 1, max: MAX_FRAMES_PER_SECOND }, what);
   const watch = (rate: number) =>
     home.command(KIND.CMD_FRAME, endpoint, what, (event) => {
@@ -194,7 +197,7 @@ export async function* watchFrames(
     let lastMs = performance.now();
     yield first;
     for await (const event of stream) {
-      // Another daemon knows nothing of who watched.
+      // A new daemon does not know the former watches.
       if (event.kind === KIND.RECONNECTED) await watch(rate);
       const refusal = event.source === SOURCE.FRAME ? event.as("ERROR") : undefined;
       if (refusal?.code === CODE["bad-argument"] && refusal.detail === head) {
@@ -202,14 +205,14 @@ export async function* watchFrames(
       }
       const info = event.as("FRAME_INFO");
       if (info === undefined || info.head !== head) continue;
-      // Another viewer may want more of them: this one takes the newest of each period.
+      // Another viewer may have requested a higher rate: this one takes the newest frame of each period.
       const earlyMs = lastMs + PACE * 1000 / perSecond - performance.now();
       if (earlyMs > 0) await pause(earlyMs, signal);
-      // Of a new source the numbers may begin anew.
+      // With a new source the numbers may start again.
       const sampled = home.screens.rings.sample(endpoint, head);
       if (sampled === undefined) continue;
       const frame = new Frame(endpoint, head, sampled);
-      // The same frame is told again when the VM stands still, or goes on.
+      // The same frame is announced again when the VM is paused or resumed.
       if (frame.frameId === last && frame.isStopped === wasStopped) continue;
       last = frame.frameId;
       wasStopped = frame.isStopped;
@@ -219,7 +222,7 @@ export async function* watchFrames(
   } finally {
     signal?.removeEventListener("abort", stop);
     const left = home.screens.watches.remove(endpoint, head, perSecond);
-    // A connection that has ended watches nothing any more.
+    // A connection that has ended has no watches.
     await watch(left).catch((error) => {
       if (!(error instanceof Fault)) throw error;
     });

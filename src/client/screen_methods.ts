@@ -1,5 +1,5 @@
 /**
- * What a client can do with a VM's screen: the part of `Client` that is about pictures.
+ * The methods of `Client` for a VM's screen.
  * @module
  */
 import type { Kind } from "../event/kind.ts";
@@ -50,8 +50,8 @@ export abstract class ScreenMethods implements ScreenHome {
   ): Promise<ClientEvent>;
 
   /**
-   * One frame of the VM's screen as of now, whatever shows it. Needs the source FRAME in the subscription and
-   * the capability FRAME.
+   * One current frame of the VM's screen, from whatever source. Needs the source FRAME in the subscription
+   * and the capability FRAME.
    *
    * @example
    * ```ts
@@ -68,8 +68,8 @@ export abstract class ScreenMethods implements ScreenHome {
   }
 
   /**
-   * Frames of the VM's screen as they come, the present one first. Pictures are made only while such a loop
-   * runs.
+   * Frames of the VM's screen as they are made, the current one first. Pictures are made only while such a
+   * loop runs.
    *
    * @example
    * ```ts
@@ -84,8 +84,8 @@ export abstract class ScreenMethods implements ScreenHome {
   }
 
   /**
-   * The text on the VM's screen as of now, exactly: of a text mode out of video memory, of a console's
-   * picture glyph by glyph, of a Linux guest's console out of its RAM.
+   * The current text on the VM's screen, exactly: of a text mode from video memory, of a console in a picture
+   * glyph by glyph, of a Linux guest's console from its RAM.
    *
    * @example
    * ```ts
@@ -93,14 +93,14 @@ export abstract class ScreenMethods implements ScreenHome {
    * console.log(lines.join("\n"));
    * ```
    *
-   * @throws {Fault} as {@linkcode Client.frame}; `not-supported` also where no text is on the screen
+   * @throws {Fault} as {@linkcode Client.frame}; `not-supported` also when there is no text on the screen
    */
   async screenText(ref: EndpointRef, options: FrameOptions = {}): Promise<ScreenText> {
     const endpoint = await this.endpoint(ref);
     return await readScreenText(this, endpoint, this.roster.nameOf(endpoint), options);
   }
 
-  /** What shows the VM's screen, and why that. */
+  /** What shows the VM's screen, and why. */
   async display(ref: EndpointRef, options: CommandOptions = {}): Promise<DisplayStatus> {
     const endpoint = await this.endpoint(ref);
     return await displayStatus(this, endpoint, this.roster.nameOf(endpoint), options);

@@ -1,15 +1,15 @@
 /**
- * What stands between the frames of a link and the client's methods, and outlives a link where the client
- * comes back by itself: answers to their commands, events to their streams, the roster, lost leases, and when
- * to stop reading.
+ * The layer between the frames of a link and the client's methods, which outlives a link when the client
+ * reconnects: it passes answers to commands and events to streams, keeps the roster, handles lost leases, and
+ * decides when to stop reading.
  *
  * Reading: the socket is read while every stream has room. When one is full, reading stops, and the daemon's
- * rules for a slow control apply (see `event_stream.ts`); it goes on regardless while a command awaits its
- * answer, a lease is owned or frames wait to be sent. What arrives before the first stream is opened waits
- * for it.
+ * rules for a slow control apply (see `event_stream.ts`); but it continues while a command waits for its
+ * answer, a lease is owned, or frames are queued for sending. Events that arrive before the first stream is
+ * opened are kept for it.
  *
- * Coming back: what the former daemon said is forgotten (roster, contexts, leases, open commands), for the
- * next one knows nothing of it and tells its own. The streams stay, and get a RECONNECTED first.
+ * Reconnecting: the former daemon's state (roster, contexts, leases, open commands) is dropped, since the new
+ * one does not know it and sends its own. The streams stay open, and first receive a RECONNECTED.
  * @module
  */
 import type { LeaseClass } from "../event/lease_class.ts";
@@ -43,24 +43,24 @@ import { StreamSet } from "./stream_set.ts";
 
 export { type CommandOptions, DEFAULT_TIMEOUT_MS, type SessionOptions };
 
-/** One client's state. */
+/** One client's session. */
 export class Session implements LinkHost {
   /** The roster as far as it has arrived. */
   readonly roster: RosterView = new RosterView();
-  /** How each VM's memory stands, as far as it was told. */
+  /** How each VM's memory stands, as far as it was reported. */
   readonly memory: MemoryView = new MemoryView();
   /** The VMs' screens. */
   readonly screens: ScreenBook = new ScreenBook();
-  /** The leases that are held. */
+  /** The owned leases. */
   readonly leases: LeaseBook = new LeaseBook();
   readonly #options: SessionOptions;
   readonly #pool = new EventPool(64);
   readonly #pending = new PendingCommands((corr) => this.#link?.outcomeId?.(corr));
   readonly #streams = new StreamSet(() => this.#wake());
   #state: SessionState = { is: "new" };
-  /** The link that says HELLO now. */
+  /** The link that is sending HELLO. */
   #opening: ClientLink | undefined;
-  /** Links that have ended and are being put away. */
+  /** Links that have ended and are being closed. */
   readonly #closing = new Set<Promise<void>>();
   #welcome: Welcome | undefined;
   #links = 0;
@@ -69,9 +69,9 @@ export class Session implements LinkHost {
   #wantsEvents = false;
 
   /**
-   * Connects nothing yet.
+   * Starts without a connection.
    *
-   * @throws {Fault} `bad-argument` for a pace of coming back that is not one
+   * @throws {Fault} `bad-argument` for invalid reconnection intervals
    */
   constructor(options: SessionOptions) {
     if (options.reconnect !== undefined) checkPace(options.reconnect);
@@ -81,7 +81,7 @@ export class Session implements LinkHost {
   /**
    * Joins the bus.
    *
-   * @param link not yet greeted; owned from now on
+   * @param link before its HELLO; owned from now on
    * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`
    */
   async open(link: ClientLink): Promise<void> {
@@ -98,52 +98,52 @@ export class Session implements LinkHost {
     }
   }
 
-  /** What the daemon grants this connection; while there is none, what it granted last. */
+  /** The daemon's grant for this connection; without a daemon, the last one. */
   get grant(): Welcome {
     if (this.#welcome === undefined) throw new Fault("refused", "Cannot tell the grant: not welcomed yet");
     return this.#welcome;
   }
 
-  /** Why the session ended; undefined while it lives, and after a {@linkcode Session.close}. */
+  /** Why the session ended; undefined while it is open, and after a {@linkcode Session.close}. */
   get fault(): Fault | undefined {
     return this.#state.is === "ended" ? this.#state.fault : undefined;
   }
 
-  /** Whether it is at an end, either way. */
+  /** Whether it has ended, by itself or by a close. */
   get ended(): boolean {
     return this.#state.is === "ended";
   }
 
-  /** Which connection this is, from 1; 0 while no daemon is there. */
+  /** The number of the connection, from 1; 0 while there is no daemon. */
   get linkNumber(): number {
     return this.#state.is === "up" ? this.#links : 0;
   }
 
-  /** How many ROSTER events have come. */
+  /** Number of ROSTER events received. */
   get rosterEvents(): number {
     return this.#rosterEvents;
   }
 
-  /** Whether the daemon knows a kind: one of before `kinds` in WELCOME knows none from 112 on. */
+  /** Whether the daemon knows a kind; one whose WELCOME has no `kinds` knows none from 112 on. */
   knowsKind(kind: Kind): boolean {
     return kind < KINDS_OF_OLD || kind < this.grant.kinds;
   }
 
-  /** Opens a stream; the first one takes over what came before it. */
+  /** Opens a stream; the first one begins with what was kept for it. */
   openStream(filter: EventFilter): EventStream {
     this.#wantsEvents = true;
     this.#link?.wantEvents?.();
     return this.#streams.open(filter);
   }
 
-  /** Reads on, however full the streams are, until the result is disposed of. */
+  /** Keeps reading, however full the streams are, until the result is disposed of. */
   readOn(): Disposable {
     this.#readers++;
     this.#wake();
     return { [Symbol.dispose]: () => void this.#readers-- };
   }
 
-  /** A blank event of this control, stamped now. */
+  /** A blank event of this control, stamped with the current time. */
   newEvent(kind: Kind, endpoint: EndpointId, dir: Dir): TransferEvent {
     const event = this.#pool.acquire();
     event.kind = kind;
@@ -156,9 +156,10 @@ export class Session implements LinkHost {
   }
 
   /**
-   * Sends an event and lets go of it.
+   * Sends an event and releases it.
    *
-   * @throws {Fault} `unreachable` when there is no daemon (for now); `busy` when too many frames wait
+   * @throws {Fault} `unreachable` when there is no daemon at the moment; `busy` when too many frames are
+   *   queued
    */
   send(event: TransferEvent, timeoutMs: number = DEFAULT_TIMEOUT_MS): void {
     try {
@@ -169,9 +170,9 @@ export class Session implements LinkHost {
   }
 
   /**
-   * Sends a command and awaits its answer, whatever it says.
+   * Sends a command and waits for its answer, whatever its code.
    *
-   * @param what what it does, for messages
+   * @param what what the command does, for messages
    * @param fill writes the inline zone and the body
    */
   request(
@@ -210,7 +211,7 @@ export class Session implements LinkHost {
     return outcomeOf(this.#pending, this.#upLink(), of, timeoutMs);
   }
 
-  /** Leaves the bus: no lease is released in order, no answer awaited any more, and it does not come back. */
+  /** Leaves the bus without releasing leases or waiting for answers, and does not reconnect. */
   async close(): Promise<void> {
     const state = this.#state;
     const fault = new Fault("unreachable", "the client was closed");
@@ -236,7 +237,7 @@ export class Session implements LinkHost {
   onWelcome(link: ClientLink, welcome: Welcome): void {
     const before = this.#state;
     assert(before.is !== "up", "a client has one link at a time");
-    // Closed while the HELLO was on its way: the code that opened the link disposes of it.
+    // It was closed while HELLO was under way: the code that opened the link disposes of it.
     if (before.is === "ended") return;
     this.#welcome = welcome;
     this.#state = { is: "up", link };
@@ -300,18 +301,18 @@ export class Session implements LinkHost {
     this.#link?.wake();
   }
 
-  /** Puts a link away that has ended, or is to end. */
+  /** Closes a link that has ended or is to end. */
   #retire(link: ClientLink): void {
     const closing = link.close().finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
   }
 
   /**
-   * The end.
+   * Ends the session.
    *
-   * @param fault why, for who asks later; undefined when it was closed
-   * @param answer what the open commands are told
-   * @param isDone the daemon was done, which is not a fault to the streams
+   * @param fault the reason, for later calls; undefined when it was closed
+   * @param answer the fault for open commands
+   * @param isDone the daemon has finished its work, which the streams do not report as a fault
    */
   #end(fault: Fault | undefined, answer: Fault, loss: LeaseLoss, isDone = false): void {
     assert(this.#state.is !== "ended", "a session ends once");
@@ -322,7 +323,7 @@ export class Session implements LinkHost {
     this.#streams.end(isDone ? undefined : fault);
   }
 
-  /** The daemon went: its leases and answers are gone, the streams stay. */
+  /** The daemon was lost, and its leases and answers with it; the streams stay open. */
   #goAway(link: ClientLink, fault: Fault, options: ReconnectOptions): void {
     const reconnector = new Reconnector(() => this.#comeBack(), options);
     this.#pending.failAll(
@@ -347,7 +348,7 @@ export class Session implements LinkHost {
       returning,
     };
     const { onAway } = options;
-    // In a turn of its own: what the program throws there is its own to see.
+    // In a turn of its own, so that an exception of the program's callback is not caught here.
     if (onAway !== undefined) queueMicrotask(() => onAway(fault));
   }
 
@@ -359,13 +360,13 @@ export class Session implements LinkHost {
 
   #onError(event: ClientEvent): void {
     const body = event.as("ERROR");
-    // With an endpoint it tells of a seam of that VM, or is what the VM says to a command of ours.
+    // With an endpoint it concerns a seam of that VM, or is the VM's message about a command of ours.
     if (body !== undefined && event.endpoint !== NO_ENDPOINT) {
       this.#pending.noteWords(body.detail, event.endpoint, body.code, body.text);
     }
   }
 
-  /** Settles a command; true when the event was an answer to one of ours. */
+  /** Settles a command; true if the event was an answer to one of ours. */
   #onAnswer(event: ClientEvent): boolean {
     const settled = this.#pending.settle(event);
     if (settled === "nobody's") return false;
@@ -380,12 +381,12 @@ export class Session implements LinkHost {
     return true;
   }
 
-  /** A claim that waits is given up; when it was granted meanwhile, the lease goes back. */
+  /** Withdraws a waiting claim; if it was granted meanwhile, the lease is released. */
   withdrawClaim(endpoint: EndpointId, cls: LeaseClass): void {
     if (this.#state.is === "up" && !this.leases.owns(endpoint, cls)) this.#giveBack(endpoint, cls, 0);
   }
 
-  /** A lease that was granted after its acquire was given up: nobody would ever release it. */
+  /** A lease that was granted after its acquire was given up: otherwise nobody would release it. */
   #giveBack(endpoint: EndpointId, cls: LeaseClass, token: number): void {
     const release = this.newEvent(KIND.CMD_RELEASE, endpoint, DIR.DOWN);
     release.words[0] = cls;

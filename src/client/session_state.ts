@@ -1,6 +1,6 @@
 /**
- * What a session is made of, and where it stands: before its first daemon, with one, waiting for the next, or
- * at its end.
+ * The options of a session, and its states: before its first daemon, connected, waiting for the next daemon,
+ * or ended.
  * @module
  */
 import type { Fault } from "../base/fault.ts";
@@ -10,29 +10,29 @@ import type { ReconnectOptions, Reconnector } from "./reconnector.ts";
 import type { RosterView } from "./roster_view.ts";
 import type { ScreenBook } from "./screen_book.ts";
 
-/** What a link tells beside its frames: a session. */
+/** The parts of a session that a link updates in addition to frames. */
 export interface RemoteHost extends LinkHost {
-  /** Who is there. */
+  /** The endpoints. */
   readonly roster: RosterView;
-  /** The pictures. */
+  /** The screens. */
   readonly screens: ScreenBook;
-  /** How memory stands. */
+  /** How each VM's memory stands. */
   readonly memory: MemoryView;
 }
 
-/** What a session is made of. */
+/** The options of a session. */
 export interface SessionOptions extends Introduction {
-  /** The daemon's socket: for messages, and to come back to. */
+  /** The daemon's socket: for messages, and for reconnecting. */
   readonly socketPath: string;
-  /** The way to the bus, not yet greeted; a connection to that socket unless told. */
+  /** The link to the bus before its HELLO; by default a connection to that socket. */
   readonly makeLink?: (session: RemoteHost) => ClientLink;
-  /** How to come back to a daemon that went away; undefined = not at all. */
+  /** How to reconnect to a daemon that was lost; undefined = not at all. */
   readonly reconnect?: ReconnectOptions | undefined;
   /** Gives up the first joining. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Where a session stands. */
+/** The state of a session. */
 export type SessionState =
   | { readonly is: "new" }
   | { readonly is: "up"; readonly link: ClientLink }

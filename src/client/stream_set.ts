@@ -1,6 +1,6 @@
 /**
- * The streams of one client: each event goes to those that want it. What arrives before the first stream is
- * opened waits for it.
+ * The streams of one client: passes each event to those that want it. Events that arrive before the first
+ * stream is opened are kept for it.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -9,18 +9,18 @@ import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import { EventStream, type StreamOwner } from "./event_stream.ts";
 
-/** The streams. */
+/** The streams of a client. */
 export class StreamSet implements StreamOwner {
   readonly #streams = new Set<EventStream>();
   readonly #onRoom: () => void;
-  /** What no stream has taken yet; undefined once there was one. */
+  /** Events that no stream has taken yet; undefined once there was a stream. */
   #backlog: EventStream | undefined;
   #end: { readonly fault: Fault | undefined } | undefined;
 
   /**
-   * Starts without streams, keeping what comes.
+   * Starts without streams, keeping events.
    *
-   * @param onRoom told when one has room again, or ends
+   * @param onRoom called when a stream has room again, or ends
    */
   constructor(onRoom: () => void) {
     this.#onRoom = onRoom;
@@ -28,13 +28,13 @@ export class StreamSet implements StreamOwner {
     this.#streams.add(this.#backlog);
   }
 
-  /** Whether one of them is so full that nothing should be read for it. */
+  /** Whether one of them is so full that reading should stop. */
   get isFull(): boolean {
     for (const stream of this.#streams) if (stream.full) return true;
     return false;
   }
 
-  /** Opens a stream; the first one takes over what came before it. */
+  /** Opens a stream; the first one begins with what was kept. */
   open(filter: EventFilter): EventStream {
     const stream = new EventStream(this, filter);
     const backlog = this.#backlog;
@@ -52,7 +52,7 @@ export class StreamSet implements StreamOwner {
     return stream;
   }
 
-  /** Hands an event to those that want it; descriptors included, it is theirs. */
+  /** Passes an event to those that want it; they own its descriptors. */
   deliver(event: ClientEvent): void {
     const takers: EventStream[] = [];
     for (const stream of this.#streams) if (stream.wants(event)) takers.push(stream);
@@ -60,7 +60,7 @@ export class StreamSet implements StreamOwner {
     takers.forEach((stream, i) => stream.push(i === takers.length - 1 ? event : event.share()));
   }
 
-  /** Ends them all, and those that are opened later. */
+  /** Ends all streams, including those opened later. */
   end(fault: Fault | undefined): void {
     assert(this.#end === undefined, "streams end once");
     this.#end = { fault };
@@ -68,7 +68,7 @@ export class StreamSet implements StreamOwner {
     this.#streams.clear();
   }
 
-  /** Lets go of what no stream will take any more. */
+  /** Drops events that no stream will take. */
   dropBacklog(): void {
     for (const event of this.#backlog?.drain() ?? []) event[Symbol.dispose]();
   }

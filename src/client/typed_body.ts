@@ -1,6 +1,6 @@
 /**
- * Inline bodies with types: the layouts that the catalogue gives each kind as TypeScript types, and one
- * reader for all. 64-bit fields are doubles, guest virtual addresses signed as `base/ids.ts` says; text is a
+ * Typed inline bodies: the catalogue's layouts of each kind as TypeScript types, and one reader for all.
+ * 64-bit fields are doubles, guest virtual addresses are signed as described in `base/ids.ts`; text is a
  * string; other raw zones are bytes.
  * @module
  */
@@ -16,7 +16,7 @@ export type TypedKind = {
 /** The layout of a kind's inline fields. */
 export type LayoutOf<K extends TypedKind> = Exclude<RowOf<K>["inline"], null>;
 
-/** A field's type: numbers, text for names and texts, else bytes. */
+/** A field's type: a number, text for names and texts, otherwise bytes. */
 export type ValueOf<Name, F> = F extends readonly [number, Scalar, ...unknown[]] ? number
   : Name extends TextField ? string
   : Uint8Array<ArrayBuffer>;

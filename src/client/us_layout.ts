@@ -1,17 +1,17 @@
 /**
- * The US keyboard layout: which key, and whether with shift, gives a character. What it cannot type is
- * refused whole, before anything is sent.
+ * The US keyboard layout: which key types a character, and whether Shift is needed. A text with a character
+ * that the layout lacks is refused as a whole, before anything is sent.
  * @module
  */
 import { Fault } from "../base/fault.ts";
 import { type InputRecord, keyRecord } from "./input_record.ts";
 import { keyCode } from "./key_codes.ts";
 
-/** How a character is typed. */
+/** A key stroke. */
 export interface KeyStroke {
   /** The key's evdev code. */
   readonly code: number;
-  /** Whether with shift. */
+  /** Whether Shift is held. */
   readonly shift: boolean;
 }
 
@@ -25,8 +25,8 @@ const PAIRS =
 export const US_LAYOUT: ReadonlyMap<string, KeyStroke> = makeLayout();
 
 /**
- * Text as frames: one for each character, which presses and releases its key, with shift around it where
- * needed. Every frame leaves the keyboard neutral.
+ * Text as frames, one per character, which press and release its key, with Shift if needed. No key is held
+ * after any frame.
  *
  * @throws {Fault} `bad-argument` when a character is not on the layout; line ends may be "\n" or "\r\n"
  */

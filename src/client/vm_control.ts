@@ -1,5 +1,5 @@
 /**
- * A VM's host plane for a program: its state, what it is told to do, its snapshots.
+ * A VM's control plane for a program: its state, power commands, snapshots.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -23,47 +23,47 @@ import type { CommandOptions } from "./command_options.ts";
 import type { ClientPort } from "./client_port.ts";
 import type { EndpointRef } from "./roster_view.ts";
 
-/** RAM goes to a disk, or comes from one. */
+/** RAM is written to or read from a disk, which takes time. */
 const SNAPSHOT_TIMEOUT_MS = 1_800_000;
 
-/** What a VM is told to do. All but `stop`, `cont` and `wakeup` need the POWER lease. */
+/** Commands to a VM. All but `stop`, `cont` and `wakeup` need the POWER lease. */
 export type VmOperation = "stop" | "cont" | "reset" | "powerdown" | "wakeup" | "quit";
 
 /** A VM's state. */
 export interface VmState {
   /** Its name: "running", "paused", … */
   readonly state: string;
-  /** Why, as QEMU tells: "none", "host-request", … */
+  /** The reason, from QEMU: "none", "host-request", … */
   readonly detail: string;
-  /** "incoming", "outgoing", or "left" for one that runs on another host now; left out when it stays. */
+  /** "incoming", "outgoing", or "left" for a VM that now runs on another host; omitted otherwise. */
   readonly migration?: string;
 }
 
 /** A snapshot. */
 export interface VmSnapshot {
-  /** Its name. Outside text: escape it before it is shown. */
+  /** Its name. Text from outside: escape it before it is shown. */
   readonly name: string;
   /** When it was saved, ms since 1970. */
   readonly savedMs: number;
-  /** How long the VM had run by then, ms. */
+  /** How long the VM had run before, ms. */
   readonly clockMs: number;
-  /** Bytes of RAM and devices; 0 for one that has only disks. */
+  /** Size of RAM and device state, bytes; 0 for one that has only disks. */
   readonly stateBytes: number;
-  /** Disks of the VM that lack it: with any, it cannot be loaded. */
+  /** The VM's disks that lack it; if there are any, it cannot be loaded. */
   readonly missing: readonly string[];
 }
 
 /** A VM's snapshots. */
 export interface VmSnapshots {
-  /** Oldest first. */
+  /** The snapshots, oldest first. */
   readonly snapshots: readonly VmSnapshot[];
-  /** How many older ones are not told. */
+  /** Number of older ones that are not listed. */
   readonly left: number;
   /** The disks that the VM writes to. */
   readonly disks: readonly { readonly name: string; readonly format: string }[];
-  /** Why none can be saved, with the remedy; empty when one can. */
+  /** Why none can be saved, and what to do about it; empty when that is possible. */
   readonly why: string;
-  /** What is under way; null when nothing is. */
+  /** The operation in progress; null when there is none. */
   readonly job: { readonly operation: string; readonly name: string } | null;
 }
 
@@ -73,22 +73,22 @@ const COMMANDS: Readonly<Record<VmOperation, readonly [kind: Kind, op: number]>>
   reset: [KIND.CMD_VM, VM_OP.RESET],
   powerdown: [KIND.CMD_VM, VM_OP.POWERDOWN],
   quit: [KIND.CMD_VM, VM_OP.QUIT],
-  // CMD_VM has no wakeup; the same seam carries CMD_LIFECYCLE.
+  // CMD_VM has no wakeup; it is a CMD_LIFECYCLE of the same seam.
   wakeup: [KIND.CMD_LIFECYCLE, LIFE.WAKEUP],
 };
 
-/** One VM. */
+/** The control plane of one VM. */
 export class VmControl {
   readonly #client: ClientPort;
   readonly #ref: EndpointRef;
 
-  /** Asks nothing yet. */
+  /** Sends nothing yet. */
   constructor(client: ClientPort, ref: EndpointRef) {
     this.#client = client;
     this.#ref = ref;
   }
 
-  /** Its state, asked of it now. */
+  /** Its current state, from QEMU. */
   async state(options: CommandOptions = {}): Promise<VmState> {
     const endpoint = await this.#client.endpoint(this.#ref);
     const what = `query ${this.#client.roster.nameOf(endpoint)}`;
@@ -106,8 +106,8 @@ export class VmControl {
   }
 
   /**
-   * Tells it to do something and awaits its word that it did. `reset`, `powerdown` and `quit` need the POWER
-   * lease, which the client must hold.
+   * Sends a command to the VM and waits until it is confirmed. `reset`, `powerdown` and `quit` need the POWER
+   * lease, which the client must own.
    *
    * @returns the ACT_ACK
    */
@@ -120,7 +120,7 @@ export class VmControl {
     }, options);
   }
 
-  /** Its snapshots, asked of it now. */
+  /** Its current snapshots, from QEMU. */
   async snapshots(options: CommandOptions = {}): Promise<VmSnapshots> {
     const answer = await this.#snapshot(SNAPSHOT_OP.LIST, "", options);
     if (answer.kind !== KIND.SNAPSHOT_LIST) throw unexpectedAnswer("list snapshots", answer.kindName);
@@ -128,29 +128,31 @@ export class VmControl {
   }
 
   /**
-   * Saves the whole VM, its RAM, devices and disks, under a new name, into its qcow2 disks. The VM stands
-   * still meanwhile; resolves when it is saved. Needs the POWER lease, which the client must hold.
+   * Saves the whole VM (RAM, devices and disks) under a new name in its qcow2 disks. The VM is paused
+   * meanwhile; resolves when it is saved. Needs the POWER lease, which the client must own.
    *
-   * @throws {Fault} `refused` with why: no disk that can, the name is taken, QEMU's own words; `busy`
+   * @throws {Fault} `refused` with the reason: no disk can hold it, the name is taken, or QEMU's own message;
+   *   `busy`
    */
   async save(name: string, options: CommandOptions = {}): Promise<void> {
     await this.#snapshot(SNAPSHOT_OP.SAVE, name, options);
   }
 
   /**
-   * Brings the VM back to a snapshot: what it did since is lost. What was known of its memory ends
-   * (MEMCTX_INVALIDATED). It runs then if it ran before. Needs the POWER lease, which the client must hold.
+   * Returns the VM to a snapshot: its changes since then are lost, and its memory context ends
+   * (MEMCTX_INVALIDATED). It runs afterwards if it was running before. Needs the POWER lease, which the
+   * client must own.
    *
-   * @throws {Fault} `refused` with why; `busy`
+   * @throws {Fault} `refused` with the reason; `busy`
    */
   async load(name: string, options: CommandOptions = {}): Promise<void> {
     await this.#snapshot(SNAPSHOT_OP.LOAD, name, options);
   }
 
   /**
-   * Deletes a snapshot from all disks. Needs the POWER lease, which the client must hold.
+   * Deletes a snapshot from all disks. Needs the POWER lease, which the client must own.
    *
-   * @throws {Fault} `refused` with why; `busy`
+   * @throws {Fault} `refused` with the reason; `busy`
    */
   async delete(name: string, options: CommandOptions = {}): Promise<void> {
     await this.#snapshot(SNAPSHOT_OP.DELETE, name, options);

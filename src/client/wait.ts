@@ -1,10 +1,10 @@
 /**
- * Waiting for what shows on a VM's screen, for a process in its guest, for a state of the VM, or for the VM
- * to be there. Moved by events: frames as they come, the VM's events, the guest's contexts. Nothing tells of
- * a guest's processes: there the kernel's own count of forks is looked at, in memory that is mapped here.
+ * Waits for something on a VM's screen, for a process in its guest, for a state of the VM, or for the VM to
+ * be available. It is driven by events: frames, the VM's events, the guest's contexts. There is no event for
+ * a guest's processes: for those, the kernel's count of forks is polled in mapped memory.
  *
- * What was there before a reset does not count: see `wait_screen.ts` for pictures; a process counts only in
- * the epoch that it was found in, which still holds when it is told.
+ * What was there before a reset does not count: for pictures see `wait_screen.ts`; a process counts only in
+ * the epoch in which it was found, which must still be valid when it is reported.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -30,34 +30,33 @@ import { waitForProcess } from "./wait_process.ts";
 import { type ScreenCondition, ScreenWait } from "./wait_screen.ts";
 import { TextSource } from "./wait_text.ts";
 
-/** How to wait. */
+/** Options of a wait. */
 export interface WaitOptions {
-  /** How long at most, ms; for ever unless told. */
+  /** Time limit, ms; by default none. */
   readonly timeoutMs?: number;
   /**
-   * Since when that counts, and `afterMs`: `performance.now()`, by whoever began earlier. Now unless told.
+   * Start of the time limit and of `afterMs`, by `performance.now()`, if the wait began earlier. By default
+   * now.
    */
   readonly sinceMs?: number;
-  /** Gives up when it is aborted. */
+  /** Aborts the wait. */
   readonly signal?: AbortSignal;
-  /** The head that is looked at; 0 unless told. */
+  /** The head; 0 by default. */
   readonly head?: number;
-  /** What is on the screen at first does not count: it has to be gone once. False unless told. */
+  /** What is on the screen at first does not count until it has been gone once. False by default. */
   readonly fresh?: boolean;
-  /** Told once when there is no such endpoint, and one is waited for: who there is. */
+  /** Called once, with the existing endpoints, if there is no such endpoint and one is waited for. */
   readonly onAbsent?: (text: string) => void;
-  /**
-   * Told, each time that it is something new, why nothing can match now: the screen's size, no known system.
-   */
+  /** Called with each new reason why nothing can match now: the screen's size, no known system. */
   readonly onMisfit?: (text: string) => void;
 }
 
-/** The VM's state is known first; for so long its memory's seam may take to come up. */
+/** The VM's state is known first; its memory seam may take this much longer to come up, ms. */
 const SETTLE_MS = 2000;
-/** Frames per second that are looked at. */
+/** Frames per second that are examined. */
 const RATE = 20;
 
-/** One wait under way. */
+/** A wait in progress. */
 interface Waiting {
   readonly client: Client;
   readonly endpoint: EndpointId;
@@ -65,17 +64,17 @@ interface Waiting {
   readonly signal: AbortSignal;
   readonly head: number;
   readonly fresh: boolean;
-  /** Told why it cannot be there now, for when time is up; "" when it can. */
+  /** Sets why a match is impossible now, for the message when time is up; "" when it is possible. */
   readonly onMisfit: (why: string) => void;
 }
 
 /**
- * Waits for something of a VM.
+ * Waits for something in a VM.
  *
- * The client needs the sources of what it waits for in its subscription: FRAME and VMHOST for the screen,
- * VMHOST for states, MEMCTX for processes and `ready`. A process is waited for by a client that has not given
- * the VM's context to an earlier stream. A VM that is not there yet is waited for by `ready` alone: a name
- * with a slip in it would be waited for as well.
+ * The client's subscription must have the sources of the condition: FRAME and VMHOST for the screen, VMHOST
+ * for states, MEMCTX for processes and `ready`. For a process, no earlier stream of the client may have taken
+ * the VM's context. Only `ready` waits for a VM that does not exist yet: with the other conditions, a
+ * misspelt name would be waited for as well.
  *
  * @example
  * ```ts
@@ -83,8 +82,8 @@ interface Waiting {
  * console.log(found.afterMs, found.what === "text" && found.row);
  * ```
  *
- * @throws {Fault} `timed-out`, `interrupted`, `bad-argument`; `no-endpoint`; what the screen or the memory is
- *   refused with
+ * @throws {Fault} `timed-out`, `interrupted`, `bad-argument`; `no-endpoint`; refusals of the screen or the
+ *   memory
  */
 export async function waitFor(
   client: Client,
@@ -95,7 +94,7 @@ export async function waitFor(
   checkCondition(condition);
   const { timeoutMs = Infinity, head = 0, fresh = false } = options;
   const beganMs = options.sinceMs ?? performance.now();
-  // Who says a number has the roster, which knows the name.
+  // If a number was given, the roster has the name.
   const said = typeof ref === "number" ? client.roster.nameOf(ref as EndpointId) : ref;
   const what = `wait for ${describeCondition(condition, printable(said))}`;
   const over = new AbortController();
@@ -128,7 +127,7 @@ export async function waitFor(
     const match = await begin(waiting, condition);
     return { ...match, endpoint, name, afterMs: Math.round(performance.now() - beganMs) };
   } catch (error) {
-    // Whatever ended because time was up ended for that.
+    // Whatever failed because time was up is reported as a timeout.
     if (over.signal.aborted) throw over.signal.reason;
     throw error;
   } finally {
@@ -138,7 +137,7 @@ export async function waitFor(
   }
 }
 
-/** The endpoint's number; for `ready` once there is such an endpoint. */
+/** The endpoint's number; for `ready`, once there is such an endpoint. */
 async function endpointFor({ client, ref, condition, signal, noteWhy, onAbsent }: {
   readonly client: Client;
   readonly ref: EndpointRef;
@@ -171,7 +170,7 @@ function begin(waiting: Waiting, condition: WaitCondition): Promise<WaitMatch> {
   return waitForScreen(waiting, condition);
 }
 
-/** Ends a stream when the wait is over; disposing of the result calls that off. */
+/** Ends a stream when the wait is over; disposing of the result undoes that. */
 function endWith(stream: EventStream, signal: AbortSignal): Disposable {
   const end = (): void => stream.end();
   signal.addEventListener("abort", end, { once: true });
@@ -187,7 +186,7 @@ async function waitForState({ client, endpoint, signal }: Waiting, wanted: strin
       const { state, detail } = await client.vmState(endpoint, { signal });
       return state === wanted ? { what: "state", state, detail } : undefined;
     } catch (error) {
-      // A monitor that is being connected to, or was lost, comes back: it is asked again when it is up.
+      // A monitor that is being connected, or was lost, may return: the query is repeated when it is up.
       if (error instanceof Fault && error.code === "seam-down") return undefined;
       throw error;
     }
@@ -221,7 +220,7 @@ async function waitUntilReady({ client, endpoint, signal }: Waiting): Promise<Wa
     }, SETTLE_MS);
     const hasContext = client.memory.hasContext(endpoint);
     const hasSeam = entry.seams.includes("memctx");
-    // Without a context it is still looked for, unless the daemon has said why there is none.
+    // Without a context the system is still being looked for, unless the daemon has said why there is none.
     const isOver = client.memory.trouble(endpoint) !== undefined || (isSettled && !hasSeam);
     if (hasContext || isOver || !maySee) resolve({ what: "ready", seams: entry.seams, hasContext });
   };
@@ -264,7 +263,7 @@ async function waitForScreen(waiting: Waiting, condition: ScreenCondition): Prom
       const { misfit } = wait;
       waiting.onMisfit(misfit);
       if (misfit !== "") {
-        // A part that is not there does not stand still.
+        // A part outside of the screen cannot be still.
         clearTimeout(still);
         still = undefined;
         continue;

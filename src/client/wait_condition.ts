@@ -1,5 +1,5 @@
 /**
- * What can be waited for, and what is told once it is there.
+ * The conditions that can be waited for, and their results.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -7,36 +7,36 @@ import { Fault } from "../base/fault.ts";
 import { VM_STATE_NAMES } from "../event/body_number.ts";
 import type { Picture, Rectangle } from "../vgpu/picture.ts";
 
-/** What is waited for: one of these. */
+/** A condition: one of these. */
 export type WaitCondition =
-  /** Text on the screen that an expression matches, in one line or over several (lines end with "\n"). */
+  /** Text on the screen that matches an expression, in one line or over several (lines end with "\n"). */
   | { readonly text: RegExp }
   /** A picture somewhere on the screen; transparent pixels match anything. */
   | { readonly image: Picture; readonly area?: Rectangle; readonly tolerance?: number }
-  /** The screen, or a part of it, has not changed for so many ms. */
+  /** The screen, or a part of it, has not changed for this many ms. */
   | { readonly stillMs: number; readonly area?: Rectangle }
   /** The screen, or a part of it, changes. */
   | { readonly change: true; readonly area?: Rectangle }
   /** A process of this name runs in the guest. */
   | { readonly process: string }
-  /** The VM is in a state, or comes into it: "running", "paused", "shutdown", "reset", … */
+  /** The VM is in a state, or enters it: "running", "paused", "shutdown", "reset", … */
   | { readonly state: string }
   /**
-   * The VM is there: its seams are up, and its system was found in its memory; or the daemon has said why it
-   * is not (a system that it does not know, memory that is not shared). While firmware runs, or a system is
-   * just starting, it is not ready.
+   * The VM is ready: its seams are up, and its system was found in its memory, or the daemon has said why not
+   * (an unknown system, memory that is not shared). While firmware runs or a system is starting, it is not
+   * ready.
    */
   | { readonly ready: true };
 
-/** What was there, where, and when. */
+/** The result: what was found, where, and when. */
 export type WaitMatch =
   | {
     readonly what: "text";
-    /** What matched. */
+    /** The matched text. */
     readonly text: string;
     /** Its line, from 0 at the top. */
     readonly row: number;
-    /** Its first cell in that line, from 0. */
+    /** Its first column, from 0. */
     readonly column: number;
     readonly frameId: number;
   }
@@ -61,7 +61,7 @@ export type WaitMatch =
     readonly hasContext: boolean;
   };
 
-/** A wait's answer. */
+/** The result of a wait. */
 export type WaitResult = WaitMatch & {
   /** The endpoint's number. */
   readonly endpoint: EndpointId;
@@ -71,12 +71,12 @@ export type WaitResult = WaitMatch & {
   readonly afterMs: number;
 };
 
-/** Milliseconds that can be waited for: what a timer takes. */
+/** The longest time of a wait, ms, which is that of a timer. */
 export const MAX_WAIT_MS = 2_147_483_647;
-/** Characters of an expression. */
+/** Size limit of an expression, characters. */
 export const MAX_EXPRESSION = 4096;
 
-/** What is waited for, in words: "the text /login:/ of web", "web to be ready". */
+/** A condition in words: "the text /login:/ of web", "web to be ready". */
 export function describeCondition(condition: WaitCondition, name: string): string {
   if ("ready" in condition) return `${name} to be ready`;
   return `${subjectOf(condition)} of ${name}`;
@@ -92,9 +92,9 @@ function subjectOf(condition: Exclude<WaitCondition, { readonly ready: true }>):
 }
 
 /**
- * Checks a condition before anything is asked of the daemon.
+ * Checks a condition before anything is sent to the daemon.
  *
- * @throws {Fault} `bad-argument`, with what is possible
+ * @throws {Fault} `bad-argument`, with the valid values
  */
 export function checkCondition(condition: WaitCondition): void {
   const bad = (why: string): Fault => new Fault("bad-argument", `Cannot wait: ${why}`);

@@ -1,8 +1,8 @@
 /**
- * Waiting for a process of a guest. The guest's RAM is mapped here; its kernel counts its forks, and only
- * when that number has moved are its processes listed: 20 looks a second cost a few microseconds each, and
- * nobody else notices. A process gets its name a moment after it was forked (exec), so a list is taken for a
- * while after each change.
+ * Waits for a process of a guest. The guest's RAM is mapped here; its kernel counts forks, and its processes
+ * are listed only when that number has changed: 20 reads per second cost a few microseconds each, and affect
+ * nobody else. A process gets its name shortly after the fork (exec), so for some time after each change the
+ * list is read again.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -17,32 +17,32 @@ import { WAIT_PROCESS_MS, waitQuestion } from "../nats/wire/memory_question.ts";
 import type { WaitMatch } from "./wait_condition.ts";
 
 const LOOK_MS = 50;
-/** How long the answer of another host may be on its way, ms. */
+/** Time for the answer of another host, ms. */
 const ANSWER_MS = 10_000;
-/** For so long after a fork the list is taken again. */
+/** Time after a fork during which the list is read again, ms. */
 const EXEC_MS = 2000;
-/** Linux keeps so many characters of a process's name. */
+/** Linux keeps this many characters of a process's name. */
 const SHORT_NAME = 15;
 
-/** Whose process is waited for. */
+/** Where to look for the process. */
 export interface ProcessWaiting {
-  /** The client; it receives MEMCTX. */
+  /** The client, which must receive MEMCTX. */
   readonly client: Client;
   /** The endpoint's number. */
   readonly endpoint: EndpointId;
   /** Its name. */
   readonly name: string;
-  /** Ends the wait. */
+  /** Aborts the wait. */
   readonly signal: AbortSignal;
-  /** Told why there is none now, for when time is up; "" when there may be. */
+  /** Sets why there is none now, for the message when time is up; "" when there may be one. */
   readonly onMisfit: (why: string) => void;
 }
 
 /**
- * Waits until a process of this name runs.
+ * Waits until a process with this name runs.
  *
- * @param wanted its name as the guest's kernel has it; of a longer one its first 15 characters count
- * @throws {Fault} `no-capability`; `busy` when the context went to an earlier stream of this client; the
+ * @param wanted its name in the guest's kernel; of a longer name the first 15 characters count
+ * @throws {Fault} `no-capability`; `busy` when an earlier stream of this client took the context; the
  *   signal's reason
  */
 export async function waitForProcess(waiting: ProcessWaiting, wanted: string): Promise<WaitMatch> {
@@ -72,7 +72,7 @@ export async function waitForProcess(waiting: ProcessWaiting, wanted: string): P
   }
 }
 
-/** Has the VM's host wait, which looks at its memory there: again and again, until the process is there. */
+/** Has the VM's host wait, which reads the memory there, repeatedly until the process is found. */
 async function waitElsewhere(
   ask: MemoryElsewhere,
   { client, endpoint, signal }: ProcessWaiting,
@@ -96,7 +96,7 @@ async function waitElsewhere(
   }
 }
 
-/** Waits in one epoch; undefined when it has ended. */
+/** Waits within one epoch; undefined when it has ended. */
 async function inEpoch(
   { client, signal }: ProcessWaiting,
   wanted: string,
@@ -108,7 +108,7 @@ async function inEpoch(
   if (!guest.found) return undefined;
   const search = new ProcessSearch(guest.os, wanted);
   for (;;) {
-    // What waits in the stream is the epoch's end, or the next one's context.
+    // The stream contains the epoch's end, or the next one's context.
     if (signal.aborted || stream.buffered > 0) return undefined;
     memory.renew();
     const pid = search.look(performance.now());
@@ -127,7 +127,7 @@ async function isStillTrue(view: GuestView): Promise<boolean> {
   }
 }
 
-/** Looks for a process by its name, when there may be a new one. */
+/** Looks for a process by name whenever there may be a new one. */
 export class ProcessSearch {
   readonly #os: Pick<GuestOs, "births" | "processes">;
   readonly #name: string;
@@ -135,7 +135,7 @@ export class ProcessSearch {
   #untilMs = -Infinity;
   #hasLooked = false;
 
-  /** A search in one system. */
+  /** Searches in one system. */
   constructor(os: Pick<GuestOs, "births" | "processes">, name: string) {
     this.#os = os;
     this.#name = name;
@@ -144,11 +144,11 @@ export class ProcessSearch {
   /**
    * Looks once.
    *
-   * @returns the process's number; undefined while there is none
+   * @returns the process's pid; undefined while there is none
    */
   look(nowMs: number): number | undefined {
     const births = this.#os.births();
-    // A system that counts nothing is listed each time.
+    // The processes of a system without a fork count are listed each time.
     if (!this.#hasLooked || births === undefined || births !== this.#births) this.#untilMs = nowMs + EXEC_MS;
     this.#births = births;
     this.#hasLooked = true;

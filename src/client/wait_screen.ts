@@ -1,9 +1,9 @@
 /**
- * What is waited for on a screen, told frame by frame: a state machine without a clock and without a socket.
+ * The conditions about a screen, evaluated frame by frame: a state machine without clock and socket.
  *
- * What was there before a reset does not count. A picture that shows right after a reset may be the old one,
- * which the firmware has not painted over yet: so what held when the guest was reset has to be gone once
- * before it counts again.
+ * What was there before a reset does not count. A picture right after a reset may be the old one, which the
+ * firmware has not overwritten yet: so what matched when the guest was reset must be gone once before it
+ * counts again.
  * @module
  */
 import type { ScreenText } from "../display/text/screen_text.ts";
@@ -11,13 +11,13 @@ import { findPicture } from "../vgpu/find_picture.ts";
 import type { Picture, Rectangle } from "../vgpu/picture.ts";
 import type { WaitCondition, WaitMatch } from "./wait_condition.ts";
 
-/** A frame as it is looked at. */
+/** A frame to be examined. */
 export interface SeenFrame {
   /** Its number. */
   readonly frameId: number;
   /** Its pixels. */
   readonly picture: Picture;
-  /** What stands on it; undefined when nobody asked, or nothing does. */
+  /** Its text; undefined if it was not requested, or there is none. */
   readonly text: ScreenText | undefined;
 }
 
@@ -27,19 +27,19 @@ export type ScreenCondition = Exclude<
   { readonly process: string } | { readonly state: string } | { readonly ready: true }
 >;
 
-/** Looks at frames for one condition. */
+/** Examines frames for one condition. */
 export class ScreenWait {
   readonly #condition: ScreenCondition;
   #last: Picture | undefined;
   #frameId = 0;
   #held = false;
-  /** Whether what holds now held before the reset, and does not count. */
+  /** Whether the current match existed before the reset and does not count. */
   #isStale: boolean;
 
   /**
    * A wait.
    *
-   * @param condition what for
+   * @param condition the condition
    * @param isFresh whether what is there at first does not count either
    */
   constructor(condition: ScreenCondition, isFresh: boolean) {
@@ -47,7 +47,7 @@ export class ScreenWait {
     this.#isStale = isFresh;
   }
 
-  /** Why the last frame could not match whatever it showed; "" when it could. */
+  /** Why the last frame could not match, whatever it showed; "" when it could. */
   get misfit(): string {
     const { image, area } = this.#condition as { readonly image?: Picture; readonly area?: Rectangle };
     if (this.#last === undefined) return "";
@@ -64,26 +64,26 @@ export class ScreenWait {
     return fits ? "" : `the picture of ${image.width}x${image.height} did not fit into ${place}`;
   }
 
-  /** Whether frames have to come with their text. */
+  /** Whether frames must come with their text. */
   get needsText(): boolean {
     return "text" in this.#condition;
   }
 
-  /** For how long nothing may change, ms; undefined for other conditions. */
+  /** Time for which nothing may change, ms; undefined for other conditions. */
   get stillMs(): number | undefined {
     return "stillMs" in this.#condition ? this.#condition.stillMs : undefined;
   }
 
-  /** The guest was reset: what holds now does not count until it was gone. */
+  /** The guest was reset: a current match does not count until it was gone. */
   reset(): void {
     this.#isStale = this.#held;
   }
 
   /**
-   * Takes a frame.
+   * Examines a frame.
    *
-   * @returns the match, when it is there; "changed" when the part that is looked at differs from the last
-   *   frame's (or is the first); "same" otherwise
+   * @returns the match, if there is one; "changed" when the examined part differs from that of the last frame
+   *   (or is the first); otherwise "same"
    */
   see(frame: SeenFrame): WaitMatch | "changed" | "same" {
     const difference = this.#difference(frame.picture);
@@ -96,7 +96,7 @@ export class ScreenWait {
     return difference === undefined ? "same" : "changed";
   }
 
-  /** Nothing has changed for as long as was asked. */
+  /** Nothing has changed for the requested time. */
   stoodStill(): WaitMatch {
     return { what: "still", stillMs: this.stillMs ?? 0, frameId: this.#frameId };
   }
@@ -121,7 +121,7 @@ export class ScreenWait {
     return undefined;
   }
 
-  /** What differs from the last frame within the part; "first" for the first one, and for another size. */
+  /** The difference from the last frame within the part; "first" for the first one, and for another size. */
   #difference(picture: Picture): Rectangle | "first" | undefined {
     const last = this.#last;
     if (last === undefined) return "first";
@@ -135,7 +135,7 @@ export class ScreenWait {
 /** The first match in a screen's text. */
 function matchText(expression: RegExp, { text, frameId }: SeenFrame): WaitMatch | undefined {
   if (text === undefined) return undefined;
-  // A copy: one with the flag g or y would go on where it left off.
+  // A copy, because one with the flag g or y would continue from its last match.
   const once = new RegExp(expression.source, expression.flags.replace(/[gy]/g, ""));
   const all = text.lines.join("\n");
   const found = once.exec(all);
@@ -146,7 +146,7 @@ function matchText(expression: RegExp, { text, frameId }: SeenFrame): WaitMatch 
   return { what: "text", text: found[0], row, column, frameId };
 }
 
-/** The rectangle around all pixels that differ within a part; undefined when none does. */
+/** The bounding rectangle of all pixels that differ within a part; undefined if none do. */
 export function differenceOf(a: Picture, b: Picture, part: Rectangle): Rectangle | undefined {
   const [one, other] = [wordsOf(a), wordsOf(b)];
   const right = Math.min(a.width, part.x + part.width);

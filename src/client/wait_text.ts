@@ -1,6 +1,6 @@
 /**
- * The text of a screen for who waits for one: the daemon's, exact for whatever it can tell it of; where it
- * tells none, the picture's own, read glyph by glyph here.
+ * The text of a screen for a wait: the daemon's text where it has one, which is exact; otherwise the text
+ * read from the picture here, glyph by glyph.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -22,15 +22,15 @@ export interface TextTarget {
   readonly endpoint: EndpointId;
   /** The head. */
   readonly head: number;
-  /** Gives up when it is aborted. */
+  /** Aborts the request. */
   readonly signal: AbortSignal;
 }
 
 /**
- * The text of a head as of now, from the daemon.
+ * The current text of a head, from the daemon.
  *
  * @returns undefined when it shows no text
- * @throws {Fault} `not-supported` when the daemon tells no texts; `seam-down`, `timed-out`, …
+ * @throws {Fault} `not-supported` when the daemon reports no texts; `seam-down`, `timed-out`, …
  */
 async function askText(
   client: Client,
@@ -49,14 +49,14 @@ async function askText(
   return event.body.length === 0 ? undefined : decodeScreenText(event.body);
 }
 
-/** Reads the text of one head, by what serves. */
+/** Reads the text of one head by whichever way works. */
 export class TextSource {
   readonly #client: Client;
   readonly #target: TextTarget;
   readonly #glyphs = new GlyphReader(vgaFonts());
   #asksDaemon = true;
 
-  /** A reader that tries the daemon first. */
+  /** Tries the daemon first. */
   constructor(client: Client, target: TextTarget) {
     this.#client = client;
     this.#target = target;
@@ -65,7 +65,7 @@ export class TextSource {
   /**
    * The text.
    *
-   * @param picture what the screen shows, for when the daemon tells no text
+   * @param picture the screen's picture, for when the daemon has no text
    * @throws {Fault} when the daemon, the VM or its display is gone
    */
   async read(picture: Picture): Promise<ScreenText | undefined> {
@@ -81,7 +81,7 @@ export class TextSource {
   }
 }
 
-/** What says that this daemon will tell no text, now or later. */
+/** Codes that mean this daemon will never report texts. */
 const FALLS_BACK: ReadonlySet<string> = new Set<CodeName>([
   "not-supported",
   "timed-out",

@@ -1,6 +1,6 @@
 /**
- * The values of one guest that a memory watch looks at: what is there is looked at in each round; processes
- * that are not there, or have ended, are looked for beside.
+ * The values of one guest in a memory watch: existing ones are read in each round; processes that do not
+ * exist yet, or have ended, are looked for in between.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -17,9 +17,9 @@ import type { WatchBatch, WatchContext, WireValue } from "./memory_watch_message
 
 /** One guest's values. */
 export class WatchedGuest implements WatchSink, Disposable {
-  /** Which VM. */
+  /** The VM. */
   readonly endpoint: EndpointId;
-  /** In which epoch of it. */
+  /** Its epoch. */
   readonly epoch: number;
   readonly #memory: PhysicalMemory;
   readonly #os: GuestOs;
@@ -33,9 +33,9 @@ export class WatchedGuest implements WatchSink, Disposable {
   #others: { index: number; found: Uint8Array<ArrayBuffer> | string }[] = [];
 
   /**
-   * Maps its RAM, and looks for its system and what is to be watched.
+   * Maps the guest's RAM, and looks for its system and the values.
    *
-   * @param context the guest's; its descriptors are borrowed
+   * @param context the guest's context; its descriptors are borrowed
    * @throws {Fault} `seam-down`, `not-supported`, `refused`: nothing can be watched there
    */
   constructor(context: WatchContext) {
@@ -44,7 +44,7 @@ export class WatchedGuest implements WatchSink, Disposable {
     this.#absent = [...context.values];
     this.#ids = new Int32Array(context.values.length);
     this.#words = new BigUint64Array(context.values.length);
-    // Borrowed: whoever sent the numbers closes them.
+    // Borrowed: their sender closes them.
     const fds = context.fds.map((fd) => new OwnedFd(fd));
     try {
       this.#memory = openMemsegs(context.body, fds, `RAM of ${context.name}`);
@@ -60,7 +60,7 @@ export class WatchedGuest implements WatchSink, Disposable {
     }
   }
 
-  /** Looks for the processes that were not there, or have ended; each that is there is watched then. */
+  /** Looks for the processes that did not exist or have ended; those found are then watched. */
   findAbsent(): void {
     for (const { watch, values } of this.#groups) {
       watch.checkProcesses();
@@ -90,7 +90,7 @@ export class WatchedGuest implements WatchSink, Disposable {
       }
       if (!this.#told.has(value)) this.#others.push({ index: value.index, found: reason });
       this.#told.add(value);
-      // A kernel that lacks a symbol will not get it.
+      // A symbol that the kernel lacks will not appear.
       return reason === "no-process";
     });
     if (found.length === 0) return;
@@ -98,7 +98,7 @@ export class WatchedGuest implements WatchSink, Disposable {
     this.#groups.push({ watch: new MemoryWatch(this.#os, places), values: found });
   }
 
-  /** One round; what it found, or undefined when nothing is new. */
+  /** Runs one round; returns the changes, or undefined if there are none. */
   look(tsNs: number): WatchBatch | undefined {
     for (const { watch, values } of this.#groups) {
       this.#values = values;
@@ -132,7 +132,7 @@ export class WatchedGuest implements WatchSink, Disposable {
     this.#others.push({ index: (this.#values[index] as WireValue).index, found: reason });
   }
 
-  /** Ends its mappings. */
+  /** Unmaps the memory. */
   [Symbol.dispose](): void {
     this.#memory[Symbol.dispose]();
   }

@@ -217,6 +217,7 @@ export class TransferContext {
         });
         lane.count -= taken;
         this.#waiting[dir]! -= taken;
+        assert(lane.count >= 0 && this.#waiting[dir]! >= 0, "no more events are taken than are queued");
         this.#noteEmptied(queue, dir, prio, source);
       }
       this.#noteRoom(lane, dir, source);

@@ -71,6 +71,7 @@ export class CommandRoute {
   }
 
   #stop(slot: EndpointSlot, input: Adapter, adapter: Adapter, command: TransferEvent): void {
+    assert(slot.stopping === null, "a VM is stopped by one command at a time");
     slot.stopping = command.retain();
     let isDone = false;
     let isForced = false;

@@ -133,7 +133,10 @@ export class FanOut {
     if (event.origin !== 0) {
       const slot = this.#controls.get(event.origin);
       if (slot === undefined) return;
-      if (event.ticket !== 0) slot.outstanding--;
+      if (event.ticket !== 0) {
+        slot.outstanding--;
+        assert(slot.outstanding >= 0, "no more commands are answered than were sent");
+      }
       this.#give(slot, event);
       return;
     }

@@ -26,6 +26,7 @@ import {
 import { DIR } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND, type Kind } from "../event/kind.ts";
+import { FINALIZER_OF_CLASS } from "../event/lease_class.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, LoopPort } from "./adapter_port.ts";
@@ -33,9 +34,6 @@ import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 import { type ClaimWords, LeaseNews } from "./lease_claims.ts";
-
-/** The adapter (by source) that finalizes a class; 0 = none. */
-const FINALIZER: readonly number[] = [SOURCE.INPUT, 0, SOURCE.MEMCTX];
 
 /** Size of a principal's name in an inline zone, bytes. */
 const NAME_BYTES = 32;
@@ -248,6 +246,7 @@ export class LeaseService {
   }
 
   #handover(endpoint: EndpointId, cls: LeaseClass, token: number): void {
+    assert(!this.#ending.has(keyOf(endpoint, cls)), "a lease has one handover at a time");
     this.news.changed(endpoint, cls);
     const slot = this.#endpointOf(endpoint);
     this.#refuseStale(slot, endpoint, cls, token);
@@ -267,7 +266,7 @@ export class LeaseService {
       assert(!isDone, "a finalization ends once");
       end();
     };
-    const adapter = slot?.adapters[FINALIZER[cls] as number] ?? null;
+    const adapter = slot?.adapters[FINALIZER_OF_CLASS[cls] as number] ?? null;
     if (slot === null || adapter?.finalize === undefined) return finish();
     try {
       adapter.finalize(cls, finish);

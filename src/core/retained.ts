@@ -1,5 +1,6 @@
 /**
- * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to
+ * Retained state: the newest event of each kind whose row in the catalogue has a `retained` number (ROSTER,
+ * MEMCTX, FRAME_RING, VGPU_STATUS, FRAME_DEMAND, CURSOR_SHAPE, KEYBOARD_LEDS), per endpoint, replayed to
  * controls that join later. It holds one reference to each event, and thus its file descriptors. Events that
  * a control published are dropped when that control leaves, those of an adapter when its seam goes down.
  *
@@ -168,8 +169,8 @@ export class Retained {
   }
 
   /**
-   * Calls `take` with each retained event (borrowed), kind by kind in the catalogue's order (ROSTER, MEMCTX,
-   * FRAME_RING, VGPU_STATUS), then the ERRORs. Events of one kind and endpoint come oldest first.
+   * Calls `take` with each retained event (borrowed), kind by kind in the catalogue's order (ROSTER first),
+   * then the ERRORs. Events of one kind and endpoint come oldest first.
    */
   replay(take: (event: TransferEvent) => void): void {
     for (const kept of this.#kept) {

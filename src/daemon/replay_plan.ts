@@ -56,13 +56,13 @@ export interface ReplayPlan {
   readonly defect: string | undefined;
 }
 
-/** The kind. */
+/** Events of one kind that are not played, for one reason. */
 export interface LeftOut {
-  /** The reason. */
+  /** The kind. */
   readonly kind: number;
-  /** The number. */
+  /** The reason. */
   readonly reason: NotPlayed;
-  /** How many. */
+  /** Their number. */
   readonly count: number;
 }
 

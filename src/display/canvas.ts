@@ -1,100 +1,100 @@
 /**
- * What a display source paints on: the picture of one head, four bytes a pixel (blue, green, red, unused).
- * A source paints an update rectangle by rectangle and commits it; nobody sees half an update. Behind it is a
- * slot of the ring of frames, or plain memory ({@linkcode MemoryCanvas}).
+ * The surface that a display source draws on: the picture of one head, four bytes per pixel (blue, green,
+ * red, unused). A source draws an update rectangle by rectangle and commits it, so that nobody sees half an
+ * update. It is a slot of the frame ring, or plain memory ({@linkcode MemoryCanvas}).
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { MAX_PICTURE_SIDE } from "../base/limits.ts";
 
-/** The shape of a cursor, when the source knows it. */
+/** The shape of a cursor, if the source knows it. */
 export interface CursorShape {
-  /** Pixels in a row, at most 256. */
+  /** Width, pixels, at most 256. */
   readonly width: number;
-  /** Rows, at most 256. */
+  /** Height, pixels, at most 256. */
   readonly height: number;
-  /** The pixel that points. */
+  /** The hot spot. */
   readonly hotX: number;
   /** See {@linkcode hotX}. */
   readonly hotY: number;
 }
 
-/** What a cursor looks like. */
+/** The picture of a cursor. */
 export interface CursorPicture extends CursorShape {
-  /** 0xAARRGGBB, row by row, MAX_CURSOR_SHAPE_PIXELS at most; of no pixels none is to be seen. */
+  /** 0xAARRGGBB, row by row, at most MAX_CURSOR_SHAPE_PIXELS; no pixels: an invisible cursor. */
   readonly words: Int32Array<ArrayBuffer>;
 }
 
 /** The picture of one head, for its source. */
 export interface Canvas {
-  /** Pixels in a row; 0 before the first {@linkcode resize}. */
+  /** Width, pixels; 0 before the first {@linkcode resize}. */
   readonly width: number;
-  /** Rows. */
+  /** Height, pixels. */
   readonly height: number;
-  /** Bytes from row to row: a multiple of 4. */
+  /** Bytes per row: a multiple of 4. */
   readonly stride: number;
   /**
-   * The picture: what was committed last, with what was painted since. Ask for it anew after
-   * {@linkcode resize} and {@linkcode commit}: each update may lie elsewhere.
+   * The picture: what was committed last, plus what was drawn since. To be read again after {@linkcode
+   * resize} and {@linkcode commit}, because each update may be in other memory.
    */
   readonly pixels: Uint8Array<ArrayBufferLike>;
   /**
-   * The picture as it was committed last, to be read alone; undefined before the first commit, and where
-   * something was painted and not committed.
+   * The last committed picture, for reading only; undefined before the first commit, and while something was
+   * drawn and not committed.
    */
   readonly shown: Uint8Array<ArrayBufferLike> | undefined;
-  /** The same memory as words, `stride / 4` to a row: 0x00RRGGBB in the low three bytes. */
+  /** The same memory as words, `stride / 4` per row: 0x00RRGGBB in the low three bytes. */
   readonly words: Int32Array<ArrayBufferLike>;
   /**
-   * The picture has another size from now on, and is black; what was painted and not committed is lost.
+   * Sets the picture's size and makes it black; what was drawn and not committed is lost.
    *
    * @param width 1 to MAX_PICTURE_SIDE
    * @param height 1 to MAX_PICTURE_SIDE
    */
   resize(width: number, height: number): void;
-  /** Says that a rectangle within the picture was painted. */
+  /** Reports that a rectangle within the picture was drawn. */
   damage(x: number, y: number, width: number, height: number): void;
   /**
-   * Says that all pixels of a rectangle within the picture are about to be painted: damage, told in advance,
-   * so that what was there need not be copied first. To be said before `pixels` or `words` are asked for.
+   * Announces that all pixels of a rectangle within the picture will be drawn: damage reported in advance, so
+   * that their old contents need not be copied. To be called before `pixels` or `words` are read.
    */
   repaint(x: number, y: number, width: number, height: number): void;
   /**
-   * The update is whole: shows it. Without any damage nothing is shown.
+   * Completes the update and shows it. Does nothing without damage.
    *
-   * @param nowNs when it was known, CLOCK_MONOTONIC
+   * @param nowNs the time of the picture, CLOCK_MONOTONIC
    */
   commit(nowNs: number): void;
   /**
-   * Where the cursor is.
+   * Reports the cursor's position.
    *
    * @param shape its shape, undefined while the source does not know it
    */
   cursor(x: number, y: number, visible: boolean, shape?: CursorShape): void;
-  /** What the cursor looks like from now on; undefined: that is not known (any more). */
+  /** Reports the cursor's picture; undefined: unknown, or no longer known. */
   cursorPicture(picture: CursorPicture | undefined): void;
-  /** Which lights of the keyboard are on, bits as KEYBOARD_LEDS has them; undefined: that is not known. */
+  /** Reports which keyboard lights are on, bits as in KEYBOARD_LEDS; undefined: unknown. */
   leds(bits: number | undefined): void;
 }
 
-/** A canvas in plain memory, for one picture and for tests. */
+/** A canvas in plain memory, for a single picture and for tests. */
 export class MemoryCanvas implements Canvas {
   width = 0;
   height = 0;
   stride = 0;
   pixels: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   words: Int32Array<ArrayBuffer> = new Int32Array(0);
-  /** All is painted in the same memory: what was committed is not kept. */
+  /** There is only one buffer, so the committed picture is not kept. */
   readonly shown: undefined;
-  /** How many updates were committed. */
+  /** Number of committed updates. */
   commits = 0;
-  /** The damage of the last committed update: x, y, width, height around all of it. */
+  /** The bounding rectangle of the last update's damage: x, y, width, height. */
   lastDamage: readonly [number, number, number, number] = [0, 0, 0, 0];
-  /** The cursor as told last. */
+  /** The last reported cursor position. */
   pointer: { x: number; y: number; visible: boolean; shape: CursorShape | undefined } | undefined;
-  /** What the cursor looks like, as told last. */
+  /** The last reported cursor picture. */
   shape: CursorPicture | undefined;
-  /** The lights, as told last. */
+  /** The last reported lights. */
   lights: number | undefined;
   #left = Infinity;
   #top = Infinity;

@@ -6,7 +6,7 @@
  * read through the same walk as everything else, without a cache and without garbage: {@linkcode load64}
  * leaves two int32 halves in fields.
  *
- * It never writes. A writer asks {@linkcode runs} for the pages and what they allow, and stores through a
+ * It never writes. A writer gets the pages and their permissions from {@linkcode runs}, and stores through a
  * mapping of its own.
  * @module
  */
@@ -36,7 +36,7 @@ export class AddressSpace {
   readonly root: number;
   /** Frame number of the root table. */
   readonly rootFrame: number;
-  /** The walker; its fields tell about the last access. */
+  /** The walker; its fields describe the last access. */
   readonly walker: PageWalker;
   /** After {@linkcode load64}: low half, int32. */
   lo = 0;
@@ -47,7 +47,7 @@ export class AddressSpace {
 
   readonly #software: SoftwarePage | undefined;
   readonly #kernelRoot: number;
-  // Plain properties, as in walker.ts: what load64 reads of the memory, without a detour.
+  // Plain properties, as in walker.ts: the memory's fields that load64 reads, without an indirection.
   private readonly linear: Int32Array;
   private readonly held: Int32Array;
   /** The walker's, unless the root lies past what its regular case can index. */
@@ -61,9 +61,9 @@ export class AddressSpace {
    * @param memory the guest's RAM
    * @param paging the paging mode
    * @param root guest-physical address of the root table (flag bits of a CR3 are ignored)
-   * @param software what to make of entries that are not present
-   * @param kernelRoot guest-physical address of the kernel half's root, where the architecture has one apart
-   *   (arm64); left out: `root` is the kernel's, and there is no user half
+   * @param software decides about entries that are not present
+   * @param kernelRoot guest-physical address of a separate kernel half's root (arm64); omitted: `root` is the
+   *   kernel's, without a user half
    */
   constructor(
     memory: PhysicalMemory,
@@ -88,13 +88,13 @@ export class AddressSpace {
     this.#kernelRoot = kernelRoot;
   }
 
-  /** Another root over the same memory and paging, with the same kernel half where that has one apart. */
+  /** Another root in the same memory and paging mode, with the same separate kernel half if any. */
   withRoot(root: number): AddressSpace {
     return new AddressSpace(this.memory, this.paging, root, this.#software, this.#kernelRoot);
   }
 
   /**
-   * The frame behind an address given as halves; the hot path under everything else.
+   * The frame of an address given as two halves; the hot path of everything else.
    *
    * @returns the frame number, or a negative WALK code
    */
@@ -118,7 +118,7 @@ export class AddressSpace {
     return frame >= 0 ? frame * 4096 + (lo & 0xfff) : this.#translateOtherwise(hi, lo);
   }
 
-  /** Translates an address and says what the mapping allows, or why there is none. */
+  /** Translates an address; returns the mapping's permissions, or why there is none. */
   probe(gva: number): Translation {
     const gpa = this.#explain(gva);
     if (gpa < 0) return { ok: false, reason: walkFailure(gpa) };
@@ -131,7 +131,7 @@ export class AddressSpace {
   }
 
   /**
-   * Splits a range into physical runs; neighbours that touch and allow the same are one.
+   * Splits a range into physical runs; adjacent pieces with the same permissions are merged.
    *
    * @param gva first address
    * @param sizeBytes how many bytes, at least 1
@@ -208,7 +208,7 @@ export class AddressSpace {
     const walker = this.walker;
     const frame = walker.regular(this.rootFrame, hi, lo, this.regularWords);
     if (frame >= 0 && (lo & 7) === 0) {
-      // An aligned word of a page that is in the linear view and was seen to be held: nothing else is asked.
+      // An aligned word of a page in the linear view that is known to be held: no further check.
       const held = this.held;
       const word = frame >>> 5;
       if (word < held.length && ((held[word] as number) >>> (frame & 31) & 1) !== 0) {
@@ -226,7 +226,7 @@ export class AddressSpace {
   }
 
   #load64Otherwise(hi: number, lo: number): boolean {
-    // An aligned word lies in one page: one walk, one look whether the host holds it.
+    // An aligned word lies in one page: one walk, and one check whether the host holds it.
     if ((lo & 7) === 0) return this.#loadAligned64(hi, lo);
     const next = (lo >>> 0) + 4;
     if (!this.#load32At(next >= HIGH ? (hi + 1) | 0 : hi, next | 0)) {
@@ -317,7 +317,7 @@ export class AddressSpace {
    * A NUL-terminated string, decoded as UTF-8 (bad bytes become U+FFFD).
    *
    * @param gva its address
-   * @param maxBytes where to give up: a longer one is cut there
+   * @param maxBytes limit: a longer string is cut there
    * @returns undefined when its first byte, or a page before its end, cannot be read
    */
   cstring(gva: number, maxBytes = 4096): string | undefined {
@@ -344,7 +344,7 @@ export class AddressSpace {
     return this.#loadUnaligned(((gva - (base >>> 0)) / HIGH | 0) + carry, lo, bytes);
   }
 
-  /** Up to four bytes one at a time: they may cross a page, and are rare. */
+  /** Up to four bytes one at a time, since they may cross a page; rare. */
   #loadUnaligned(hi: number, lo: number, bytes = 4): boolean {
     let value = 0;
     for (let i = 0; i < bytes; i++) {
@@ -369,12 +369,12 @@ export class AddressSpace {
     return frame < 0 ? frame : frame * PAGE_BYTES + (lo & 0xfff);
   }
 
-  /** What a failed walk is to a system that keeps pages in entries that are not present. */
+  /** The meaning of a failed walk for a system that keeps pages in entries that are not present. */
   #softly(frame: number, hi: number, lo: number): number {
     if (this.#software === undefined || frame !== WALK.notPresent) return frame;
     const { walker } = this;
     const behind = this.#software(walker.entryHi, walker.entryLo, hi, lo, walker.shift);
-    // The processor may not touch it: the next access faults, and its system decides then.
+    // The processor faults on it, and the system decides then.
     if (behind >= 0) walker.forbidHi = PTE_NX_HI;
     return behind;
   }

@@ -1,14 +1,14 @@
 /**
- * The read of a large table of the kernel's, once: pages that follow each other in RAM as they do in the
- * address space, as those of a kernel's image do, are copied as one. A page by itself costs as much as its
- * translation again, and a first look at a kernel reads some 1,800.
+ * Reads a large kernel table at once: pages that are adjacent in RAM as well as in the address space, as in a
+ * kernel's image, are copied together. Copying a single page costs as much as its translation, and the first
+ * look at a kernel reads about 1,800.
  * @module
  */
 import type { AddressSpace } from "./address_space.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
 
 /**
- * Copies bytes out, exactly as far as pages are mapped and have RAM, as `read` of the address space does.
+ * Copies bytes as far as pages are mapped and have RAM, like `read` of the address space.
  *
  * @param space the address space
  * @param gva first address

@@ -1,11 +1,10 @@
 /**
- * In which order a guest's RAM is gone through for what its kernel allocated early in its boot: to look at a
+ * The order in which a guest's RAM is searched for what its kernel allocated early in its boot: reading a
  * page costs a third of a microsecond (the host maps it), a whole guest some tens of milliseconds.
  *
- * First the beginning of each segment, that of the last segment before the others: Linux 6.1 has its
- * VMCOREINFO note there, measured with 512 MiB to 4 GiB of RAM. What lies below 16 MiB comes behind that: it
- * is kept for old devices (ZONE_DMA), and a kernel takes its own pages above it. Then the rest from the end
- * of RAM down.
+ * First the beginning of each segment, the last segment first: Linux 6.1 has its VMCOREINFO note there,
+ * measured with 512 MiB to 4 GiB of RAM. RAM below 16 MiB follows later, because it is reserved for old
+ * devices (ZONE_DMA), and a kernel takes its own pages above it. Then the rest from the end of RAM downwards.
  * @module
  */
 import type { RamSegment } from "./ram_port.ts";
@@ -13,9 +12,9 @@ import type { RamSegment } from "./ram_port.ts";
 const PAGE_BYTES = 4096;
 /** Frames of each segment's beginning: 32 MiB. */
 const FIRST_FRAMES = 1 << 13;
-/** First frame past the memory of old devices: 16 MiB. */
+/** First frame above the memory of old devices: 16 MiB. */
 const DMA_FRAMES = 1 << 12;
-/** Frames that are gone through at a time (upwards within these): 64 MiB. */
+/** Frames searched at a time (upwards within these): 64 MiB. */
 const STEP_FRAMES = 1 << 14;
 
 /** Ranges of frames, each within one segment, all segments once. */
@@ -36,7 +35,7 @@ export function* earlyRanges(
   }
 }
 
-/** A segment's first frame, the first one behind its beginning, and the first one behind it. */
+/** A segment's first frame, the end of its beginning, and its end. */
 function framesOf({ gpa, sizeBytes }: RamSegment): { from: number; first: number; to: number } {
   const from = gpa / PAGE_BYTES;
   const to = from + sizeBytes / PAGE_BYTES;

@@ -1,29 +1,28 @@
 /**
- * Looks for a guest's system in its RAM by the finders that it is given, in their order.
+ * Looks for a guest's system in its RAM with the given finders, in order.
  *
- * Each finder says why it declined, and the most telling reason
- * is kept.
+ * Each finder gives a reason for declining, and the most informative one is kept.
  * @module
  */
 import type { FindResult, NoGuest } from "./guest_os.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 
-/** What a caller knows of the guest besides its RAM. */
+/** What the caller knows about the guest besides its RAM. */
 export interface GuestEvidence {
   /** A vCPU's page-table root: a kernel that it does not map is not the running one. */
   readonly liveRoot?: number | undefined;
   /**
-   * What a vCPU of arm64 executes, whose root no monitor tells: a kernel that does not map it is not the
-   * running one. Unknown in user mode.
+   * The address that an arm64 vCPU executes, whose root no monitor reports: a kernel that does not map it is
+   * not the running one. Unknown in user mode.
    */
   readonly livePc?: number | undefined;
   /** Whether that vCPU ran in user mode, where its root need not map the kernel. */
   readonly inUserMode?: boolean | undefined;
-  /** Where the system was found before ({@linkcode GuestOs.foundAt}): looked at first, believed as little. */
+  /** Where the system was found before ({@linkcode GuestOs.foundAt}): checked first, but trusted no more. */
   readonly foundAt?: number | undefined;
-  /** Profiles of kernels met before; what is learnt is added. */
+  /** Profiles of kernels found before; new ones are added. */
   readonly cache?: ProfileCache | undefined;
-  /** False: what only a look for symbols needs is not kept, and read again when it is asked for. */
+  /** False: data needed only for symbols is not kept, and read again on demand. */
   readonly keepTable?: boolean | undefined;
 }
 
@@ -38,7 +37,7 @@ export interface ProfileCache {
 /** Looks for one kind of system. */
 export type GuestFinder = (memory: PhysicalMemory, evidence: GuestEvidence) => FindResult;
 
-/** How telling a reason is: what was seen and not understood beats what was not seen. */
+/** Rank of a reason: something that was recognised beats something that was not found. */
 const TELLING: Readonly<Record<NoGuest["reason"], number>> = {
   "no-kernel": 0,
   "unknown-os": 1,
@@ -49,7 +48,7 @@ const TELLING: Readonly<Record<NoGuest["reason"], number>> = {
  * Tries the finders in order.
  *
  * @param memory the guest's RAM; refreshed first
- * @param finders which systems to look for, the likeliest first (finders.ts has those of all systems)
+ * @param finders which systems to look for, the most likely first (finders.ts has those of all systems)
  * @param evidence what else is known of the guest
  * @throws {Fault} `refused` when the RAM's file has shrunk
  */

@@ -10,7 +10,7 @@ import { findWindows } from "./win32/find_windows.ts";
 /** The finder of each system. */
 export const FINDERS: Readonly<Record<SystemName, GuestFinder>> = {
   linux: findLinux,
-  // A shadowed root, under which user mode runs, maps no kernel: it cannot bear witness.
+  // A shadow root, under which user mode runs, does not map the kernel, and so is no evidence.
   windows: (memory, evidence) =>
     findWindows(memory, { liveRoot: evidence.inUserMode === true ? undefined : evidence.liveRoot }),
 };

@@ -1,9 +1,9 @@
 /**
- * The port through which everyone asks a guest's system: every system of systems.ts implements it alike.
- * Found by {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself
- * with {@linkcode GuestOs.stillThere}.
+ * The port through which a guest's system is queried: every system of systems.ts implements it. Found by
+ * {@linkcode findGuest}; valid for one epoch of the guest (until its reset), which {@linkcode
+ * GuestOs.stillThere} checks.
  *
- * Nothing here writes. Everything is read anew at each call: nothing about processes is kept.
+ * Nothing here writes. Everything is read again at each call: nothing about processes is cached.
  * @module
  */
 import type { AddressSpace } from "./address_space.ts";
@@ -11,13 +11,13 @@ import type { GuestInsight, Unsupported } from "./insight.ts";
 import type { Listing, MemoryMap, Module, Process } from "./process.ts";
 import type { SystemName } from "./systems.ts";
 
-/** A symbol and how far past it an address is. */
+/** A symbol, and the offset of an address from it. */
 export interface NearestSymbol {
   /** The symbol's name. */
   readonly name: string;
   /** Its address. */
   readonly address: number;
-  /** Bytes from it to the address that was asked for. */
+  /** Offset of the requested address, bytes. */
   readonly offsetBytes: number;
   /** Of a Linux kernel's module: its name. */
   readonly module?: string;
@@ -38,24 +38,24 @@ export interface GuestOs {
   /** Where the kernel's image starts (Linux: _text; Windows: ntoskrnl's base). */
   readonly kernelBase: number;
   /**
-   * Guest-physical address of what it was found by: a finder that is told it looks there first. Left out
-   * where a look elsewhere costs nothing more.
+   * Guest-physical address at which it was found: a finder that is given it looks there first. Omitted if
+   * looking elsewhere costs nothing more.
    */
   readonly foundAt?: number | undefined;
 
   /** Whether the same kernel is still running: false after a reset or another kernel's start. */
   stillThere(): boolean;
   /**
-   * A number that changes whenever a process starts; undefined where the system keeps none. Who waits for new
-   * processes asks this first: it costs a hundredth of a list. The memory has been verified or renewed
-   * before.
+   * A number that changes whenever a process starts; undefined if the system has none. A wait for new
+   * processes checks this first: it costs a hundredth of a list. The memory must have been verified or
+   * renewed before.
    */
   births(): number | undefined;
   /** All processes. Kernel threads included. */
   processes(): Listing<Process>;
   /** One process by number; undefined when there is none. */
   process(pid: number): Process | undefined;
-  /** Whether a process that was found before still runs, in the same address space; cheap. */
+  /** Whether a process that was found before is still running in the same address space; cheap. */
   lives(process: Process): boolean;
   /** The address space of a process: the kernel's for a kernel thread. */
   spaceOf(process: Process): AddressSpace;
@@ -74,7 +74,10 @@ export interface GuestOs {
   symbol(name: string): number | undefined;
   /** The last symbol at or below a kernel address; undefined outside the kernel's image and its modules. */
   nearestSymbol(address: number): NearestSymbol | undefined;
-  /** What can be known beyond these lists; `unsupported` on a system or kernel that is not read that far. */
+  /**
+   * What is available beyond these lists; `unsupported` on a system or kernel that is not supported to that
+   * extent.
+   */
   insight(): GuestInsight | Unsupported;
 }
 
@@ -88,8 +91,8 @@ export type NoGuest = {
    */
   readonly reason: "no-kernel" | "unknown-os" | "unsupported";
   /**
-   * The system that was recognised, when its structures are not supported. It need not be one of systems.ts:
-   * a finder may recognise what nobody reads yet.
+   * The system that was recognised although its structures are not supported. It need not be one of
+   * systems.ts: a finder may recognise systems that nothing reads yet.
    */
   readonly system?: string;
   /** For a person. */

@@ -1,7 +1,7 @@
 /**
- * Which pages of a guest's RAM the host was seen to hold: one bit per frame. What lies below the linear view
- * is one array, which the batch reader reads by itself; what lies above is kept by the GiB, and only where
- * anything is held.
+ * The pages of a guest's RAM that the host is known to hold: one bit per frame. Below the end of the linear
+ * view it is one array, which the batch reader reads directly; above, one array per GiB, only where pages are
+ * held.
  * @module
  */
 
@@ -10,14 +10,14 @@ const GIB_WORDS = (1 << 18) / 32;
 
 /** The bitmap. */
 export class HeldPages {
-  /** The bits of the frames from 0 on; {@linkcode next} and the rest look above it by themselves. */
+  /** The bits of the frames from 0 on; {@linkcode next} and the others also cover the frames above. */
   readonly low: Int32Array;
   readonly #above: Map<number, Int32Array> = new Map();
 
   /**
-   * A bitmap in which nothing is held.
+   * Starts without held pages.
    *
-   * @param lowFrames how many frames {@linkcode low} reaches
+   * @param lowFrames number of frames in {@linkcode low}
    */
   constructor(lowFrames: number) {
     this.low = new Int32Array(Math.ceil(lowFrames / 32));
@@ -29,7 +29,7 @@ export class HeldPages {
     return this.#above.get(word >>> 13)?.[word & 0x1fff] ?? 0;
   }
 
-  /** Notes the frames in [from, to) as held. */
+  /** Marks the frames in [from, to) as held. */
   mark(from: number, to: number): void {
     for (let frame = from; frame < to;) {
       const whole = (frame & 31) === 0 && to - frame >= 32;
@@ -50,7 +50,7 @@ export class HeldPages {
     return to;
   }
 
-  /** Forgets all of it. */
+  /** Clears all bits. */
   clear(): void {
     this.low.fill(0);
     this.#above.clear();

@@ -1,16 +1,16 @@
 /**
- * What can be known of a guest beyond its lists: its kernel's log, what processes are doing, what they have
- * open, and its types. Not every system's structures are read that far: {@linkcode GuestOs.insight} is
- * undefined where nobody does.
+ * What is available about a guest beyond its lists: its kernel's log, what processes are doing, what they
+ * have open, and its types. Not every system is supported to that extent: {@linkcode GuestOs.insight} then
+ * says so.
  *
- * Everything is read anew at each call. Listings say how they ended; what a kernel lacks is told in words
- * (`unsupported`) rather than as an empty list.
+ * Everything is read again at each call. Listings say how they ended; what a kernel lacks is reported in
+ * words (`unsupported`) rather than as an empty list.
  * @module
  */
 import type { Listing, Process } from "./process.ts";
 import type { TypedValue, ValueOptions } from "./typed_value.ts";
 
-/** Why a question has no answer on this kernel: for a person. */
+/** Why a query has no answer on this kernel, for a person. */
 export interface Unsupported {
   /** What the kernel lacks. */
   readonly unsupported: string;
@@ -30,7 +30,7 @@ export interface LogRecord {
   readonly caller: string;
   /** The device that it is about; "" for none. */
   readonly device: string;
-  /** Its text, which may have several lines; the guest's words, not fit to be shown as they are. */
+  /** Its text, possibly of several lines; from the guest, and not safe to show unescaped. */
   readonly text: string;
 }
 
@@ -111,7 +111,7 @@ export interface TypeLayout {
   readonly lines: readonly string[];
 }
 
-/** The questions. */
+/** The queries. */
 export interface GuestInsight {
   /** The kernel's log, oldest record first; the `last` newest of it. */
   log(last?: number): Listing<LogRecord> | Unsupported;

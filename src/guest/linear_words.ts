@@ -1,5 +1,5 @@
 /**
- * The view of RAM that the walker's short way reads: one array over all that lies at its guest-physical
+ * The view of RAM for the walker's fast path: one array over everything that lies at its guest-physical
  * address in one buffer.
  * @module
  */

@@ -1,19 +1,19 @@
 /**
- * A table of the kernel's as it lies in mapped RAM, without a copy: a fresh process spends more on the pages
- * of the copy than on reading it. What lies there is the guest's and may change under its reader, who checks
- * what he reads where he uses it.
+ * A kernel table in mapped RAM, without a copy: in a new process, allocating the copy's pages costs more than
+ * reading. The contents belong to the guest and may change while they are read, so the reader checks what it
+ * reads where it uses it.
  * @module
  */
 import type { AddressSpace } from "./address_space.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
 
 /**
- * Bytes of an address space, where they lie in one piece of mapped RAM that the host holds.
+ * Bytes of an address space that lie in one piece of mapped RAM held by the host.
  *
  * @param space the address space
  * @param gva first address
  * @param length how many
- * @returns undefined when they lie in pieces, or are not all there
+ * @returns undefined if they lie in several pieces, or are not all held
  */
 export function mappedBytes(space: AddressSpace, gva: number, length: number): Uint8Array | undefined {
   const { memory } = space;

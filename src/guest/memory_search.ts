@@ -1,10 +1,10 @@
 /**
- * Search of an address space for a run of bytes: mapped pages only, held pages only, in order of address,
- * matches across page borders included.
+ * Searches an address space for a byte pattern: mapped and held pages only, in order of address, including
+ * matches across page borders.
  *
- * A hole reads as zeros and is not touched; a pattern of zeros alone is searched in held pages only. Pages
- * that follow each other in RAM as they do in the address space are searched as one run, by libc where the
- * source lends it (`RamPort.find`): a page by itself costs the search as much as its first kilobyte.
+ * A hole reads as zeros and is not touched; a pattern of zeros is searched in held pages only. Pages that are
+ * adjacent in RAM as well as in the address space are searched as one run, with libc if the source provides
+ * it (`RamPort.find`): each separate page costs as much as searching a kilobyte.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -14,9 +14,9 @@ import { Needle } from "./needle.ts";
 import { type ScanEnd, scanPages } from "./page_scan.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 
-/** A run is searched before it grows beyond this: what it holds was asked for long ago otherwise. */
+/** Size limit of a run: in a larger one, the information about held pages would be too old. */
 const MAX_RUN_BYTES = 2 ** 21;
-/** So many bytes are copied one by one faster than as a part of an array. */
+/** Up to this many bytes, copying one by one is faster than a subarray copy. */
 const FEW_BYTES = 32;
 
 /** Where a pattern was found. */
@@ -28,13 +28,13 @@ export interface SearchResult {
 }
 
 /**
- * Finds a pattern.
+ * Searches.
  *
  * @param space the address space
  * @param pattern what to look for, 1 to {@linkcode MAX_SEARCH_PATTERN_BYTES} bytes
  * @param from first address, signed
  * @param to first address past the range, signed
- * @param limit how many matches at most
+ * @param limit maximum number of matches
  */
 export function searchMemory(
   space: AddressSpace,
@@ -60,7 +60,7 @@ export function searchMemory(
   return { addresses: search.addresses, end: search.finish() ? "stopped" : end };
 }
 
-/** The run that the search is at. */
+/** The current run. */
 class RunSearch {
   readonly addresses: number[] = [];
   readonly #memory: PhysicalMemory;
@@ -69,11 +69,11 @@ class RunSearch {
   readonly #from: number;
   readonly #to: number;
   readonly #limit: number;
-  /** The end of one run and the start of the next: a match may lie across the border. */
+  /** The end of one run and the beginning of the next, since a match may lie across the border. */
   readonly #border: Uint8Array;
   /** Bytes of a match that may lie on one side of a border. */
   readonly #keep: number;
-  /** Whether the border's first half holds the end of what lies right before the run. */
+  /** Whether the first half of the border buffer holds the end of what directly precedes the run. */
   #isJoined = false;
   /** The run: its words, its bytes, its first byte in them, its address, its next address. */
   #words: Int32Array | undefined;
@@ -93,7 +93,7 @@ class RunSearch {
     this.#border = new Uint8Array(2 * this.#keep);
   }
 
-  /** One more page; true when the limit was reached. A page that is not held ends the run before it. */
+  /** Adds a page; true when the limit was reached. A page that is not held ends the previous run. */
   add(gva: number, frame: number): boolean {
     const memory = this.#memory;
     if (!memory.isHeld(frame) || !memory.locate(frame)) return this.#close();

@@ -1,16 +1,16 @@
 /**
- * Looks at many places of one guest's memory again and again, and tells which have changed: 10,000 of them
+ * Reads many values in one guest's memory repeatedly, and reports those that have changed: 10,000 of them
  * take about half a millisecond.
  *
- * Each distinct page is translated anew at each look, in the order of virtual addresses, so that its tables
- * are near at hand; where the frame has changed, the values in it are placed anew. Then the values are
- * compared in one pass over sorted physical addresses. A value of up to eight bytes that lies within an
- * aligned word is compared in place, and fetched by one 64-bit load when it differs, so it is never made of
- * two halves of different moments; any other is copied, and may be.
+ * Each distinct page is translated again in each round, in order of virtual addresses, so that its tables are
+ * in the cache; if its frame has changed, the values in it are relocated. Then the values are compared in one
+ * pass over sorted physical addresses. A value of up to eight bytes within an aligned word is compared in
+ * place, and read by one 64-bit load when it differs, so it is never torn; any other is copied, and may be
+ * torn.
  *
- * A process that has ended leaves tables that mean something else soon: what changed in its memory counts
- * only while it still runs after the look. A page that the host does not hold reads as zeros and is not
- * touched; a few of them are asked for again at each look.
+ * The tables of a process that has ended are soon reused: a change in its memory counts only if the process
+ * is still running after the read. A page that the host does not hold reads as zeros and is not touched; a
+ * few of them are checked again in each round.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -20,33 +20,33 @@ import { walkFailure } from "./paging.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
 import type { Process } from "./process.ts";
 
-/** Pages that the host does not hold, asked for again at each look. */
+/** Pages not held by the host that are checked again in each round. */
 const HOLES_ASKED = 16;
-/** Order is for speed alone: a guest that moves its pages all the time is sorted so seldom. */
+/** The order only affects speed: if a guest moves its pages all the time, they are sorted only this often. */
 const LOOKS_UNSORTED = 100;
 /** A translation that was never made. */
 const UNKNOWN_FRAME = -1000;
 const ZEROS = new Int32Array(PAGE_BYTES / 4);
-/** What a value was told as last. */
+/** The value that was last reported. */
 const TOLD = { nothing: 0, value: 1, unreadable: 2 } as const;
 
-/** A place to look at. */
+/** A value to watch. */
 export interface Place {
   /** Its address. */
   readonly gva: number;
-  /** How many bytes. */
+  /** Its size, bytes. */
   readonly sizeBytes: number;
-  /** In whose address space; the kernel's when left out. */
+  /** Its address space; omitted: the kernel's. */
   readonly process?: Process | undefined;
 }
 
-/** Told of what a look finds. `index` is the place's in the list. */
+/** Receives the changes of a round. `index` is the value's index in the list. */
 export interface WatchSink {
   /** A value of up to eight bytes, unsigned. */
   onWord(index: number, value: bigint): void;
-  /** A longer one, or one that lies across two words; the bytes are the sink's. */
+  /** A longer value, or one across two words; the bytes belong to the sink. */
   onBytes(index: number, bytes: Uint8Array<ArrayBuffer>): void;
-  /** It cannot be read any more: "not-present", "out-of-ram", "process-ended", … */
+  /** It can no longer be read: "not-present", "out-of-ram", "process-ended", … */
   onUnreadable(index: number, reason: string): void;
 }
 
@@ -57,7 +57,7 @@ interface Space {
   isToldGone: boolean;
 }
 
-/** Places of one guest. */
+/** The watched values of one guest. */
 export class MemoryWatch {
   readonly #os: GuestOs;
   readonly #places: readonly Place[];
@@ -91,7 +91,7 @@ export class MemoryWatch {
   #looksToSort = 0;
 
   /**
-   * Looks at nothing yet; the first look tells each place.
+   * Starts without reading; the first round reports each value.
    *
    * @param os the guest's system
    * @param places where to look
@@ -156,9 +156,9 @@ export class MemoryWatch {
   }
 
   /**
-   * Looks once at every place, and tells each value that differs from the one told last.
+   * Reads every value once, and reports those that differ from the last report.
    *
-   * @throws {Fault} `refused` when the memory is not whole any more
+   * @throws {Fault} `refused` when the memory is no longer complete
    */
   look(sink: WatchSink): void {
     this.#os.kernel.memory.verify();
@@ -175,14 +175,14 @@ export class MemoryWatch {
     for (const space of this.#spaces) if (space.isGone && !space.isToldGone) this.#tellGone(space, sink);
   }
 
-  /** Looks which processes have ended, whether or not anything changed in them. */
+  /** Checks which processes have ended, whether or not anything changed in them. */
   checkProcesses(): void {
     for (const space of this.#spaces) {
       if (space.process !== undefined && !space.isGone) space.isGone = !this.#os.lives(space.process);
     }
   }
 
-  /** Places whose process has ended by now. */
+  /** Values whose process has ended. */
   gone(): number[] {
     return [...this.#places.keys()].filter((index) => this.#spaceOf(index).isGone);
   }
@@ -223,7 +223,7 @@ export class MemoryWatch {
       this.#view[index] = view;
       this.#at[index] = base + (lo >>> 2 & 0x3fe);
       if (isRam) {
-        // It is told anew only when it has changed; after it could not be read, in any case.
+        // It is reported only when it has changed, and in any case after it could not be read.
         if (this.#told[index] === TOLD.unreadable) this.#told[index] = TOLD.nothing;
       } else this.#tellUnreadable(index, frame < 0 ? walkFailure(frame) : "out-of-ram", sink);
     }
@@ -242,7 +242,7 @@ export class MemoryWatch {
       const frame = this.#frames[page] as number;
       if (frame < 0) continue;
       const { memory } = this.#os.kernel;
-      // Translated anew at the next look, and placed where it is now.
+      // Translated again in the next round, and relocated.
       if (memory.isHeld(frame)) this.#frames[page] = UNKNOWN_FRAME;
       else this.#holes.push(page);
     }
@@ -270,13 +270,13 @@ export class MemoryWatch {
       const lo = ((words[word] as number) ^ (lastLo[index] as number)) & (maskLo[index] as number);
       const hi = ((words[word + 1] as number) ^ (lastHi[index] as number)) & (maskHi[index] as number);
       const state = told[index];
-      // 0: nothing was told yet; 1: a value was.
+      // 0: nothing was reported yet; 1: a value was.
       if (state === 0 || (state === 1 && (lo | hi) !== 0)) this.#changed[count++] = index;
     }
     return count;
   }
 
-  /** Whether a place's process runs, asked once for each of those in which something changed. */
+  /** Whether a value's process is running, checked once for each in which something changed. */
   #stillAlive(count: number): (index: number) => boolean {
     const asked = new Set<Space>();
     const isAlive = (index: number): boolean => {
@@ -300,7 +300,7 @@ export class MemoryWatch {
     const hi = Number(BigInt.asIntN(32, word >> 32n));
     const differs = ((lo ^ (this.#lastLo[index] as number)) & (this.#maskLo[index] as number)) |
       ((hi ^ (this.#lastHi[index] as number)) & (this.#maskHi[index] as number));
-    // Two halves of different moments, or it has changed back.
+    // A torn read, or it has changed back.
     if (differs === 0 && this.#told[index] === TOLD.value) return;
     this.#lastLo[index] = lo;
     this.#lastHi[index] = hi;

@@ -1,15 +1,15 @@
 /**
- * A run of bytes that is looked for in others, by Horspool's rule: the byte under the pattern's end says how
- * far the pattern may be moved on, most often by its whole length. So a long pattern is found faster than
- * memory can be read, and a short one a few bytes a step.
+ * Searches for a byte pattern by Horspool's rule: the byte under the pattern's end determines how far the
+ * pattern can be moved, mostly by its whole length. So a long pattern is found faster than memory can be
+ * read, and a short one at a few bytes per step.
  * @module
  */
 import { assert } from "../base/assert.ts";
 
-/** A pattern of so many bytes and fewer is short. */
+/** Up to this length, bytes, a pattern is short. */
 const SHORT_BYTES = 7;
 
-/** A pattern that was looked at once, to be found often. */
+/** A preprocessed pattern, for repeated searches. */
 export class Needle {
   readonly #pattern: Uint8Array;
   /** How far to move on when this byte is under the pattern's last one; 0 for that byte itself. */
@@ -20,7 +20,7 @@ export class Needle {
   readonly #rare: number;
 
   /**
-   * Looks at a pattern.
+   * Preprocesses a pattern.
    *
    * @param pattern at least one byte; borrowed
    */
@@ -45,7 +45,7 @@ export class Needle {
     }
     if (last < SHORT_BYTES) return this.#findShort(bytes, start, end);
     const shifts = this.#shifts;
-    // Three steps a round as long as they cannot leave the range: a step that has arrived stands still.
+    // Three steps per iteration while they cannot leave the range: a step at a match does not move.
     const safe = end - 2 * pattern.length;
     let at = start + last;
     while (at < end) {

@@ -1,10 +1,10 @@
 /**
- * All mapped pages of an address space, table by table: each table is read once, whole branches that are not
- * present are skipped at once.
+ * All mapped pages of an address space, table by table: each table is read once, and branches that are not
+ * present are skipped.
  *
- * It serves the reverse look-up (which addresses show a physical page), the search, and whoever must know
- * what a process has mapped without asking its system. A hostile guest can make tables that name themselves
- * at every level: the entries that are read are counted and bounded.
+ * Used for reverse look-ups (which addresses map a physical page), searches, and lists of what a process has
+ * mapped without asking its system. A hostile guest can make tables that refer to themselves at every level:
+ * the number of entries that are read is bounded.
  * @module
  */
 import { MAX_SCAN_ENTRIES } from "../base/limits.ts";
@@ -38,13 +38,13 @@ export function scanPages(
 }
 
 /**
- * Which addresses of a range show a physical page.
+ * The addresses of a range that map a physical page.
  *
  * @param space the address space
- * @param gpa the physical address; what comes back has the same offset within its page
+ * @param gpa the physical address; the results have the same offset within their page
  * @param from first address, signed
  * @param to first address past the range, signed
- * @param limit how many at most
+ * @param limit maximum number of results
  */
 export function reverseLookup(
   space: AddressSpace,
@@ -100,8 +100,8 @@ class PageScan {
   }
 
   /**
-   * Scans a table's entries; undefined when all went through. Its arguments are not an object, which would be
-   * allocated per table of an address space.
+   * Scans a table's entries; undefined when all were scanned. Separate arguments instead of an object, which
+   * would be allocated per table.
    */
   #table(
     frame: number,

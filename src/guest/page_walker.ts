@@ -1,16 +1,16 @@
 /**
- * What everything above a page walk needs of it, whichever architecture's tables are walked: there is one
- * walker for x86-64 (walker.ts) and one for arm64 (arm64_walker.ts), chosen once for an address space
- * (walkers.ts), so that a process which looks at guests of one architecture runs one of them alone.
+ * The interface of page walkers for all architectures: there is one for x86-64 (walker.ts) and one for arm64
+ * (arm64_walker.ts), chosen once per address space (walkers.ts), so that a process that reads guests of one
+ * architecture only runs one of them.
  *
- * What a walk tells is the same for all: permissions are in x86-64's bits ({@linkcode PageWalker.allowLo},
- * {@linkcode PageWalker.forbidHi}), entries as they stand in the guest.
+ * Results are the same for all: permissions are given in x86-64's bits ({@linkcode PageWalker.allowLo},
+ * {@linkcode PageWalker.forbidHi}), entries as they are in the guest.
  * @module
  */
 import type { Paging } from "./paging.ts";
 
 /**
- * Walks the tables of one paging mode. Its fields tell about the last {@linkcode PageWalker.explain}, or the
+ * Walks the tables of one paging mode. Its fields describe the last {@linkcode PageWalker.explain}, or the
  * last walk that failed.
  */
 export interface PageWalker {
@@ -44,7 +44,7 @@ export interface PageWalker {
   walk(rootFrame: number, hi: number, lo: number): number;
   /** The same when all is regular; a negative number says only that it is not. */
   regular(table: number, hi: number, lo: number, end: number): number;
-  /** Translates one address, and tells about the page or the failure in the fields. */
+  /** Translates one address, and describes the page or the failure in the fields. */
   explain(rootFrame: number, hi: number, lo: number): number;
 }
 

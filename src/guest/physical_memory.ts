@@ -1,5 +1,5 @@
 /**
- * Guest-physical memory as the walker and every reader see it: numbers in, 32-bit words out.
+ * Guest-physical memory for the walker and all readers: numbers in, 32-bit words out.
  *
  * Pages are named by frame number (gpa / 4096), an int32: RAM ends below 8 TiB. Each GiB of the address space
  * has one view, so that an index into it stays below 2^28 (typed arrays are slow past 2^31) and finding the
@@ -7,8 +7,8 @@
  * are found by a search; a segment that is not mapped is fetched into a small page cache.
  *
  * Holes: reading a page that the host does not hold would make the host allocate it, through any kind of
- * mapping. Data reads therefore ask a bitmap first, and ask the source again before they believe "hole": such
- * a page reads as zeros. Page tables are read without asking (the guest wrote them, so they are held).
+ * mapping. So data reads check a bitmap first, and ask the source again before they treat a page as a hole,
+ * which reads as zeros. Page tables are read without a check (the guest wrote them, so they are held).
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -31,7 +31,7 @@ const NO_BYTES = new Uint8Array(0);
 /** Gets the words, the index of a run's first word, how many words, and the run's address; true stops. */
 export type RunVisitor = (words: Int32Array, first: number, count: number, gpa: number) => boolean | void;
 
-/** What {@linkcode PhysicalMemory.refresh} found. */
+/** The result of {@linkcode PhysicalMemory.refresh}. */
 export interface Residency {
   /** RAM that the host holds, bytes. */
   readonly residentBytes: number;
@@ -46,9 +46,9 @@ export interface Residency {
 export class PhysicalMemory implements Disposable {
   /** The source behind it. */
   readonly port: RamPort;
-  /** RAM in all. */
+  /** Size of RAM, bytes. */
   readonly ramBytes: number;
-  /** First address past the last segment. */
+  /** First address after the last segment. */
   readonly endGpa: number;
   /**
    * The words from address 0 on, as far as the source maps RAM at its guest-physical address, at most 8 GiB
@@ -57,13 +57,13 @@ export class PhysicalMemory implements Disposable {
   readonly linear: Int32Array;
   /** The same as {@linkcode linear}, eight bytes an element: a batch copies whole values with it. */
   readonly linear64: BigInt64Array;
-  /** One bit a frame of the linear view: whether the host was seen to hold it. For the batch reader. */
+  /** One bit per frame of the linear view: whether the host is known to hold it. For the batch reader. */
   readonly held: Int32Array;
   /** After {@linkcode locate}: the words that hold the page. */
   words: Int32Array = NO_WORDS;
   /** After {@linkcode locate}: index in {@linkcode words} of the page's first word. */
   wordBase = 0;
-  /** The last frame that was asked for and is in no segment; -1 for none. Whoever wants to know resets it. */
+  /** The last requested frame that is in no segment; -1 for none. Reset by the reader that uses it. */
   missedFrame: number = -1;
 
   /** View of each GiB, as int32 words and as bytes; empty where no RAM is mapped. */
@@ -111,16 +111,16 @@ export class PhysicalMemory implements Disposable {
     this.held = this.#pages.low;
   }
 
-  /** Whether RAM stands behind this address (held by the host or not). */
+  /** Whether there is RAM at this address (held by the host or not). */
   isRam(gpa: number): boolean {
     return this.#segmentAt(Math.floor(gpa / PAGE_BYTES)) !== undefined;
   }
 
   /**
-   * Finds the words of a page, whatever its source.
+   * Finds the words of a page in any source.
    *
    * @param frame the page's frame number
-   * @returns false when no RAM is there; else {@linkcode words} and {@linkcode wordBase} are set
+   * @returns false if there is no RAM; otherwise {@linkcode words} and {@linkcode wordBase} are set
    */
   locate(frame: number): boolean {
     const gib = frame >>> 18;
@@ -136,7 +136,8 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Whether the host holds this page: reading it allocates nothing. Asks the source when the bitmap says no.
+   * Whether the host holds this page, so that reading allocates nothing. Asks the source if the bitmap says
+   * no.
    */
   isHeld(frame: number): boolean {
     const word = frame >>> 5;
@@ -154,7 +155,7 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Copies guest-physical bytes out, exactly as far as RAM goes. A hole reads as zeros and is not touched.
+   * Copies guest-physical bytes as far as RAM goes. A hole reads as zeros and is not touched.
    *
    * @param gpa where to start
    * @param into receives the bytes
@@ -194,8 +195,8 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * After {@linkcode locate} of this frame: the same memory as {@linkcode words}, as bytes. Whoever reads
-   * there asks {@linkcode isHeld} first.
+   * After {@linkcode locate} of this frame: the same memory as {@linkcode words}, as bytes. To be read only
+   * if {@linkcode isHeld}.
    */
   locatedBytes(frame: number): Uint8Array {
     const gib = frame >>> 18;
@@ -206,8 +207,8 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Asks the source anew which pages are held, drops fetched pages, and looks whether the source has shrunk.
-   * Called at the start of every scan, listing and bootstrap.
+   * Asks the source again which pages are held, drops fetched pages, and checks whether the source has
+   * shrunk. Called at the start of every scan, listing and search for a system.
    *
    * @throws {Fault} `refused` when the source is no longer as large as it was
    */
@@ -233,10 +234,10 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Drops fetched pages, and looks whether the source has shrunk: enough for one more look at a guest that is
-   * known. Costs the same however much RAM there is; {@linkcode refresh} takes 1 ms for 96 MiB that are held.
-   * A page that the host holds since then is asked for when it is met; one that it gave away since then is
-   * mapped by no process.
+   * Drops fetched pages, and checks whether the source has shrunk: enough for reading again from a known
+   * guest. The cost does not depend on the size of RAM, whereas {@linkcode refresh} takes 1 ms per 96 MiB
+   * held. A page that has become held since is found when it is read; one that is no longer held is mapped by
+   * no process.
    *
    * @throws {Fault} `refused` when the source is no longer as large as it was
    */
@@ -246,7 +247,7 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Looks whether the source is still whole; cheap (one system call).
+   * Checks whether the source is still complete; cheap (one system call).
    *
    * @throws {Fault} `refused` when it shrank, `seam-down` when this memory was closed
    */
@@ -258,9 +259,8 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Gives the pages back that were looked at: the guest's RAM, as far as it was touched through a mapping,
-   * counts as this process's memory. Costs a few microseconds, and each page as much again when it is
-   * touched.
+   * Returns the mapped pages: the guest's RAM that was touched through a mapping counts as this process's
+   * memory. Costs a few microseconds, and each page as much again when it is touched.
    */
   letGo(): void {
     if (!this.#disposed) this.port.letGo?.();
@@ -297,7 +297,7 @@ export class PhysicalMemory implements Disposable {
     return false;
   }
 
-  /** Ends every mapping. */
+  /** Unmaps everything. */
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -373,7 +373,7 @@ export class PhysicalMemory implements Disposable {
     return true;
   }
 
-  /** View of a segment's part in a GiB whose table place another segment has. */
+  /** View of a segment's part in a GiB whose table entry belongs to another segment. */
   #sharedView(segment: RamSegment, mapped: NonNullable<RamSegment["mapped"]>, first: number): Int32Array {
     let view = this.#sharedViews.get(first);
     if (view === undefined) {
@@ -387,7 +387,7 @@ export class PhysicalMemory implements Disposable {
   #askHeld(frame: number): boolean {
     const segment = this.#segmentAt(frame);
     if (segment === undefined) return false;
-    // A fetched page allocates nothing on the host: it is as good as held.
+    // A fetched page allocates nothing on the host, so it counts as held.
     if (segment.mapped === undefined) return true;
     const gpa = frame * PAGE_BYTES;
     if (this.port.nextData(gpa, gpa + PAGE_BYTES) !== gpa) return false;

@@ -1,12 +1,12 @@
 /**
- * What a guest's process, mapping and module look like from outside, whatever the guest's system is.
+ * A guest's process, mapping and module as read from outside, for all systems.
  *
- * A listing is read from a guest that goes on running: it says how it ended, and never claims to be whole
- * when it is not.
+ * A listing is read from a running guest: it says how it ended, and is never claimed to be complete when it
+ * is not.
  * @module
  */
 
-/** A process of the guest, as one look found it. */
+/** A process of the guest at the time of reading. */
 export interface Process {
   /** Its number (Linux: of the thread group's leader). */
   readonly pid: number;
@@ -59,11 +59,11 @@ export type ListEnd =
      * was reached.
      */
     readonly reason: "cycle" | "wild-pointer" | "too-many";
-    /** The address of the element at which it stopped. */
+    /** The address of the element at which it ended. */
     readonly at: number;
   };
 
-/** The items that were found, and how the listing ended: what was found before it broke off is true. */
+/** The items found, and how the listing ended; items found before an early end are valid. */
 export interface Listing<T> {
   /** In the guest's order. */
   readonly items: readonly T[];

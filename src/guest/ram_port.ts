@@ -1,7 +1,7 @@
 /**
  * The port behind guest-physical memory: what a source of RAM (a running QEMU's memfd, a raw image, an ELF
- * core, a synthetic image in a test) gives to {@linkcode PhysicalMemory}. Segments say where RAM is and, when
- * it is mapped here, in which buffer; a source that cannot be mapped is fetched page by page.
+ * core, a test's synthetic image) provides to {@linkcode PhysicalMemory}. Segments say where RAM is and, if
+ * it is mapped here, in which buffer; a source that cannot be mapped is read page by page.
  *
  * It knows nothing of paging, and it never writes.
  * @module
@@ -19,13 +19,13 @@ export interface RamSegment {
   readonly mapped?: { readonly buffer: ArrayBuffer; readonly byteOffset: number } | undefined;
 }
 
-/** A source of guest RAM. Disposing it ends every mapping: a stale use throws, it does not fault. */
+/** A source of guest RAM. Disposing of it unmaps everything: later use throws instead of crashing. */
 export interface RamPort extends Disposable {
   /** All RAM, sorted by address, without overlap. */
   readonly segments: readonly RamSegment[];
-  /** What a person should be told this is: "memfd of pid 4711", "file ram.bin". */
+  /** Its description for a person: "memfd of pid 4711", "file ram.bin". */
   readonly description: string;
-  /** The text of the kernel's VMCOREINFO note, where the source tells it apart from RAM (a dump's header). */
+  /** The text of the kernel's VMCOREINFO note, if the source has it separately from RAM (a dump's header). */
   readonly vmcoreinfo?: string | undefined;
   /** First address >= `gpa` and < `end` whose page the host holds; `end` when there is none. */
   nextData(gpa: number, end: number): number;
@@ -41,8 +41,8 @@ export interface RamPort extends Disposable {
    */
   fetch(gpa: number, into: Uint8Array<ArrayBuffer>): boolean;
   /**
-   * Finds a pattern in bytes that are mapped in one piece, as fast as this machine can; left out where
-   * nothing is mapped from a file. Touches all of them, up to the first match: ask what is held before.
+   * Finds a pattern in bytes that are mapped contiguously, as fast as this machine can; omitted if nothing is
+   * mapped from a file. Touches all of them up to the first match, so the caller checks first which are held.
    *
    * @param buffer the buffer of a mapped segment
    * @param at first byte in it
@@ -52,13 +52,13 @@ export interface RamPort extends Disposable {
    */
   find?(buffer: ArrayBufferLike, at: number, length: number, pattern: Uint8Array): number | undefined;
   /**
-   * Lets mapped pages count as the caller's memory no more, until they are touched again. Left out where
-   * nothing is mapped from a file.
+   * Stops counting mapped pages as the caller's memory until they are touched again. Omitted if nothing is
+   * mapped from a file.
    */
   letGo?(): void;
   /**
-   * Looks whether the source is still whole: what a mapped file has lost reads as zeros. To be asked before a
-   * look, and after one whose outcome counts.
+   * Checks whether the source is still complete, since the lost part of a mapped file reads as zeros. To be
+   * called before reading, and after a read whose result matters.
    *
    * @throws {Fault} `refused` when it is not
    */

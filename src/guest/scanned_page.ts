@@ -1,9 +1,9 @@
 /**
- * What a scan of page tables shows, whichever architecture's they are.
+ * The results of a scan of page tables, for all architectures.
  * @module
  */
 
-/** A mapped page, as `scanPages` shows it: one object, reused; copy what is to be kept. */
+/** A mapped page, as passed by `scanPages`: one object, reused; copy what is to be kept. */
 export interface ScannedPage {
   /** First address. */
   gva: number;

@@ -1,6 +1,6 @@
 /**
- * A batch of scattered eight-byte reads, or of translations: one pass over the addresses finds the pages, a
- * second one fetches the words.
+ * Reads or translates a batch of scattered addresses: one pass over the addresses finds the pages, a second
+ * one reads the words.
  *
  * Shared tables are read once: a small direct-mapped cache keeps, for each 2 MiB that was met, its last-level
  * table (or the large page), and is forgotten when the batch ends, so that no stale translation outlives a
@@ -23,7 +23,7 @@ const NO_TAG = 0x7fff_ffff;
 /** Marks a large page's frame; negative, and stays so when an index is added. */
 const LARGE = 0x8000_0000 | 0;
 
-/** Reads batches of one address space. Reusable; not reentrant. */
+/** Reads batches from one address space. Reusable; not reentrant. */
 export class ScatterReader {
   readonly #space: AddressSpace;
   /** Which 2 MiB a slot holds: address bits 33 to 63; bits 21 to 32 are the slot's number. */
@@ -33,7 +33,7 @@ export class ScatterReader {
   #indices = new Int32Array(0);
 
   /**
-   * A reader without state but its buffers.
+   * Starts without state other than its buffers.
    *
    * @param space the address space that it reads
    */
@@ -55,7 +55,7 @@ export class ScatterReader {
     assert(values.length >= 2 * n && status.length >= n, "a batch's results have room");
     assert(values.byteOffset % 8 === 0, "a batch's values start at a multiple of eight bytes");
     if (this.#indices.length < n) this.#indices = new Int32Array(n);
-    // The cache lives as long as the batch.
+    // The cache is valid only during the batch.
     this.#tags.fill(NO_TAG);
     if (this.#space.paging.architecture === "aarch64") this.#findArm64Words(addresses, n);
     else this.#findWords(addresses, n);
@@ -167,7 +167,7 @@ export class ScatterReader {
     }
   }
 
-  /** Walks from the root, and remembers the last table (or large page) that it came by. */
+  /** Walks from the root, and caches the last table (or large page). */
   #walk(hi: number, lo: number, slot: number): number {
     const { walker, rootFrame, memory } = this.#space;
     const frame = walker.explain(rootFrame, hi, lo);
@@ -203,7 +203,7 @@ export class ScatterReader {
     return failed;
   }
 
-  /** Whatever is not an aligned word of a held page of the linear view: translated again, from the root. */
+  /** Anything but an aligned word in a held page of the linear view: translated again from the root. */
   #fetchOne(address: number, i: number, values: Int32Array, status: Int8Array): number {
     const space = this.#space;
     const ok = space.load64(address);

@@ -1,7 +1,7 @@
 /**
- * RAM that lives in this process: for tests, examples and images that a caller has in memory already. Pages
- * count as held once they are said to be (all of them by default), so that "a hole is never touched" can be
- * tested: a hole's bytes may be poisoned and must never show.
+ * RAM in this process's memory: for tests, examples and images that a caller already has in memory. Pages
+ * count as held if they are declared so (by default all are), so that "a hole is never touched" can be
+ * tested: a hole's bytes may be poisoned and must never appear.
  * @module
  */
 import type { RamPort, RamSegment } from "./ram_port.ts";
@@ -14,7 +14,7 @@ export class SyntheticRam implements RamPort {
   readonly description = "synthetic RAM";
   readonly #views: readonly DataView<ArrayBuffer>[];
   readonly #holes = new Set<number>();
-  /** How often a hole's presence was asked for; tests read it. */
+  /** Number of requests for a hole's presence; read by tests. */
   asked = 0;
   /** Set by a test: {@linkcode verify} throws it. */
   broken: Error | undefined;
@@ -91,7 +91,7 @@ export class SyntheticRam implements RamPort {
     if (this.broken !== undefined) throw this.broken;
   }
 
-  /** Nothing to end: the buffers are garbage-collected. */
+  /** Nothing to do: the buffers are garbage-collected. */
   [Symbol.dispose](): void {}
 
   #next(gpa: number, end: number, hole: boolean): number {

@@ -1,13 +1,13 @@
 /**
- * The guest systems that vmsig knows, one row each: the name that configs and commands use, the number on the
- * wire, and what else depends on which system it is. Nothing else asks for a system by its name.
+ * The guest systems that vmsig knows, one row each: the name in configs and commands, the number in the
+ * protocol, and the traits that depend on the system. No other code tests for a system by its name.
  *
- * The code that finds each one is in finders.ts, which does not compile while a system lacks its finder: the
- * daemon's loop knows the rows without loading the finders.
+ * The code that finds each one is in finders.ts, which does not compile without a finder for each system: the
+ * daemon's loop uses the rows without loading the finders.
  * @module
  */
 
-/** What differs between systems where code common to all has to know. */
+/** Differences between systems that common code has to know. */
 export interface SystemTraits {
   /**
    * With separate page tables for user mode, a process's two root tables are one aligned pair of pages, the
@@ -29,13 +29,13 @@ export interface SystemRow {
   readonly number: number;
   /** What people call it. */
   readonly title: string;
-  /** What depends on it. */
+  /** Its traits. */
   readonly traits: SystemTraits;
 }
 
 /**
- * The systems, in the order in which they are looked for: what is sure and cheap to test comes first. A
- * number is never given to another system.
+ * The systems, in the order in which they are looked for: reliable and cheap tests come first. A number is
+ * never given to another system.
  */
 export const SYSTEMS = [
   { name: "linux", number: 1, title: "Linux", traits: { rootsArePaired: true, sharesLastEntry: true } },

@@ -1,6 +1,6 @@
 /**
- * What an address space says about addresses: where they lead, what may be done there, and which runs of RAM
- * stand behind a range.
+ * The results of an address space's translations: physical addresses, permissions, and the runs of RAM behind
+ * a range.
  * @module
  */
 import type { WalkFailure } from "./paging.ts";
@@ -15,7 +15,7 @@ export interface Access {
   readonly executable: boolean;
 }
 
-/** The outcome of a translation that a person or a policy asks about. */
+/** The outcome of a translation, for people and policies. */
 export type Translation =
   | ({ readonly ok: true; readonly gpa: number; readonly pageBytes: number } & Access)
   | { readonly ok: false; readonly reason: WalkFailure };

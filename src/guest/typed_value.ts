@@ -1,9 +1,9 @@
 /**
- * A value of one of the kernel's types, as it lies in a guest's memory: what `mem print` shows and {@linkcode
- * GuestInsight.value} gives. A tree of plain data; addresses are as src/base/ids.ts has them, whole numbers
- * are bigint, because a double does not hold every u64.
+ * A value of one of the kernel's types in a guest's memory: shown by `mem print` and returned by {@linkcode
+ * GuestInsight.value}. A tree of plain data; addresses are as in src/base/ids.ts, integers are bigint,
+ * because a double cannot hold every u64.
  *
- * Every name and every byte in it is the guest's: neither is fit to be shown as it is.
+ * Every name and byte in it comes from the guest, and is not safe to show unescaped.
  * @module
  */
 
@@ -58,8 +58,8 @@ export interface PointerValue extends Typed {
   /** Of a pointer to characters, the text there (256 bytes of it at most), when it can be read. */
   readonly text: string | undefined;
   /**
-   * What is there, where it was to be followed; "seen": it stands elsewhere in this tree already; "too-many":
-   * enough were followed.
+   * The value there, if it was to be followed; "seen": it is elsewhere in this tree already; "too-many": the
+   * limit of followed pointers was reached.
    */
   readonly target: TypedValue | "seen" | "too-many" | undefined;
 }
@@ -96,7 +96,7 @@ export interface ArrayValue extends Typed {
   readonly elements: readonly TypedValue[];
 }
 
-/** What is told as its bytes: floating-point numbers, and types that BTF does not explain. */
+/** A value given as its bytes: floating-point numbers, and types that BTF does not describe. */
 export interface OpaqueValue extends Typed {
   /** Which it is. */
   readonly kind: "bytes";
@@ -104,7 +104,9 @@ export interface OpaqueValue extends Typed {
   readonly bytes: Uint8Array;
 }
 
-/** What is not there: its page is not mapped or has no RAM; or what nesting or amount was too large for. */
+/**
+ * A value that is missing: its page is not mapped or has no RAM; or it exceeded a limit of nesting or size.
+ */
 export interface MissingValue extends Typed {
   /** Which it is. */
   readonly kind: "unreadable" | "too-deep" | "too-many";
@@ -122,11 +124,11 @@ export type TypedValue =
   | OpaqueValue
   | MissingValue;
 
-/** How much of a value is told. */
+/** Limits of what is read of a value. */
 export interface ValueOptions {
   /**
-   * Pointers that are followed, by the names of their fields: "mm" wherever a field of that name is met,
-   * "mm.exe_file" only there. None unless told.
+   * Pointers to follow, by field name: "mm" for any field of that name, "mm.exe_file" for that one only. None
+   * by default.
    */
   readonly follow?: readonly string[];
 }

@@ -49,7 +49,7 @@ function tablesOf(paging: Paging): LevelTables {
 }
 
 /**
- * Walks the tables of one paging mode. Its fields tell about the last {@linkcode explain}, or the last walk
+ * Walks the tables of one paging mode. Its fields describe the last {@linkcode explain}, or the last walk
  * that failed.
  */
 export class Walker implements PageWalker {
@@ -185,7 +185,7 @@ export class Walker implements PageWalker {
   }
 
   /**
-   * Translates one address, and tells about the page or the failure in its fields.
+   * Translates one address, and describes the page or the failure in its fields.
    *
    * @param rootFrame frame number of the root table
    * @param hi the address's high half, int32

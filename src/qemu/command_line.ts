@@ -1,19 +1,19 @@
 /**
- * The one reader of QEMU command lines: which options there are, and the `key=value` lists or JSON objects
- * that they have for an argument. The syntax is QEMU's own: an option takes an argument or it does not,
- * whatever that argument begins with; a doubled comma is one comma; a first value without a key belongs to
- * the option's implied one; `nokey` is `key=off`.
+ * The only parser of QEMU command lines: finds the options and their arguments, which are `key=value` lists
+ * or JSON objects. The syntax is QEMU's own: whether an option takes an argument does not depend on how the
+ * next word begins; a doubled comma stands for one; a first value without a key belongs to the option's
+ * implied key; `nokey` is `key=off`.
  *
- * Whoever runs a program writes its command line, so it is hostile: each character is looked at a bounded
- * number of times, and at most {@linkcode MAX_QEMU_ARGUMENTS} words of {@linkcode MAX_QEMU_LINE_BYTES}
- * together are read. What is past that is not read, and `isWhole` says so.
+ * A command line is written by the user who runs the program, so it is hostile: each character is examined a
+ * bounded number of times, and at most {@linkcode MAX_QEMU_ARGUMENTS} words with {@linkcode
+ * MAX_QEMU_LINE_BYTES} in total are read. Beyond that nothing is read, and `isWhole` is false.
  *
- * It gives no meaning to options: `memory_options.ts` does for RAM, the host probe for the rest.
+ * It does not interpret options: `memory_options.ts` does that for RAM, the host probe for the rest.
  * @module
  */
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 
-/** An option's argument by its keys. */
+/** An option's argument as a map. */
 export type Properties = ReadonlyMap<string, string>;
 
 /** Options without an argument, of QEMU 5 to 11. */
@@ -33,22 +33,22 @@ const TAKES: ReadonlySet<string> = new Set(
     .split(" "),
 );
 
-/** A command line, taken apart into its options. */
+/** A parsed command line. */
 export class CommandLine {
-  /** Whether all of it was read; a longer one has options that are not known here. */
+  /** Whether all of it was read; if not, there may be options that are not known here. */
   readonly isWhole: boolean;
-  /** Characters looked at so far: what reading it has cost. */
+  /** Number of characters examined so far, a measure of the cost. */
   looked = 0;
   readonly #options = new Map<string, string[]>();
-  /** Whether there was an object that is not valid. */
+  /** Whether there was an invalid JSON object. */
   #isBroken = false;
-  /** Those that were taken apart already. */
+  /** Arguments that have already been parsed. */
   readonly #lists = new Map<string, readonly Properties[]>();
 
   /**
-   * Takes a command line apart.
+   * Parses a command line.
    *
-   * @param words its arguments, without the program's name
+   * @param words its arguments without the program's name
    */
   constructor(words: readonly string[]) {
     let left = MAX_QEMU_LINE_BYTES;
@@ -58,7 +58,7 @@ export class CommandLine {
       left -= word.length + 1;
       if (left < 0) break;
       i++;
-      // What begins with no dash is the image of a disk.
+      // A word without a dash is a disk image.
       if (!word.startsWith("-")) continue;
       this.looked += word.length;
       const name = word.slice(word.startsWith("--") ? 2 : 1);
@@ -74,20 +74,20 @@ export class CommandLine {
     this.isWhole = i === words.length;
   }
 
-  /** Whether an option was given. */
+  /** Whether an option is given. */
   has(name: string): boolean {
     return this.#options.has(name);
   }
 
-  /** Its arguments as they were given, in order; "" for an option that has none. */
+  /** Its arguments as given, in order; "" for an option without one. */
   texts(name: string): readonly string[] {
     return this.#options.get(name) ?? [];
   }
 
   /**
-   * Its arguments, in order, each taken apart.
+   * Its parsed arguments, in order.
    *
-   * @param implied the key of a first value that has none, which is always the same for an option
+   * @param implied the implied key of a first value, which depends only on the option
    */
   lists(name: string, implied: string): readonly Properties[] {
     const before = this.#lists.get(name);
@@ -98,8 +98,7 @@ export class CommandLine {
   }
 
   /**
-   * All lists of an option as one, for those that QEMU merges: of a key that is given twice the last one
-   * counts.
+   * All lists of an option merged into one, as QEMU does for some: if a key is repeated, the last one counts.
    */
   merged(name: string, implied: string): Properties {
     const all = new Map<string, string>();
@@ -107,19 +106,19 @@ export class CommandLine {
     return all;
   }
 
-  /** One argument, taken apart: a JSON object, or a list. */
+  /** Parses one argument: a JSON object, or a list. */
   take(text: string, implied: string): Properties {
     this.looked += text.length;
     if (!text.startsWith("{")) return readProperties(text, implied);
-    // QEMU itself does not start with an object that is not valid: a process that runs with one is not a
-    // QEMU, and thousands of them cost thousands of errors.
+    // QEMU does not start with an invalid object: a process that runs with one is not a QEMU, and thousands
+    // of them would cost thousands of exceptions.
     const properties = this.#isBroken ? undefined : readObject(text);
     this.#isBroken = properties === undefined;
     return properties ?? NOTHING;
   }
 
   #add(name: string, value: string): void {
-    // An alias; the two are merged in the order in which they stand.
+    // An alias; both are merged in their order on the line.
     const known = name === "M" ? "machine" : name;
     const before = this.#options.get(known);
     if (before === undefined) this.#options.set(known, [value]);
@@ -127,26 +126,26 @@ export class CommandLine {
   }
 }
 
-/** Whether some QEMU has an option of this name. */
+/** Whether QEMU has an option with this name. */
 export function isKnownOption(name: string): boolean {
   return FLAGS.has(name) || TAKES.has(name);
 }
 
-/** Whether the next word is the argument of an option, whatever that word begins with. */
+/** Whether the next word is the option's argument, however it begins. */
 export function takesArgument(name: string): boolean {
   return TAKES.has(name);
 }
 
 function takesNext(name: string, next: string | undefined): next is string {
   if (next === undefined || FLAGS.has(name)) return false;
-  // An option of a QEMU that we do not know: what looks like another option is taken for one.
+  // For an unknown option, a word that looks like another option counts as one.
   return TAKES.has(name) || !next.startsWith("-");
 }
 
 /**
- * Takes an option's argument apart, in one pass.
+ * Parses an option's argument in one pass.
  *
- * @param implied the key of a first value that has none
+ * @param implied the implied key of a first value
  */
 export function readProperties(text: string, implied = ""): Properties {
   const properties = new Map<string, string>();
@@ -170,7 +169,7 @@ export function readProperties(text: string, implied = ""): Properties {
   return properties;
 }
 
-/** A value up to the comma that ends it; `end` is where that comma is, or the end of the text. */
+/** A value up to the comma that ends it; `end` is that comma's index, or the end of the text. */
 function readValue(text: string, start: number): { readonly text: string; readonly end: number } {
   let value = "";
   for (let from = start;;) {
@@ -185,8 +184,8 @@ function readValue(text: string, start: number): { readonly text: string; readon
 const NOTHING: Properties = new Map();
 
 /**
- * The texts, numbers and truth values of a JSON object, as a list would have them; what is nested is left
- * out. Undefined when it is not JSON.
+ * The strings, numbers and booleans of a JSON object in the form of a list; nested values are omitted.
+ * Undefined if it is not JSON.
  */
 function readObject(text: string): Properties | undefined {
   const properties = new Map<string, string>();
@@ -204,7 +203,7 @@ function readObject(text: string): Properties | undefined {
   return properties;
 }
 
-/** Whether a property is set; `key` alone is `key=on`. */
+/** Whether a property is on; `key` alone means `key=on`. */
 export function isOn(value: string | undefined): boolean {
   return value === "on" || value === "yes" || value === "true" || value === "y";
 }
@@ -212,9 +211,9 @@ export function isOn(value: string | undefined): boolean {
 const UNITS = "BKMGTPE";
 
 /**
- * A size as QEMU reads it, in bytes; undefined when it is not valid.
+ * A size in QEMU's notation, in bytes; undefined if it is not valid.
  *
- * @param bare the unit of a number without one, bytes
+ * @param bare the unit of a number without a suffix, bytes
  */
 export function readSize(text: string | undefined, bare: number): number | undefined {
   if (text === undefined || text.length > 64) return undefined;

@@ -1,6 +1,6 @@
 /**
- * What a QEMU's command line says about its memory: machine type, size, backends, and which of them are its
- * RAM, in order. It believes the words; what the process really has mapped is for `src/ram` to find out.
+ * The memory configuration in a QEMU's command line: machine type, size, backends, and which of them are its
+ * RAM, in order. It only reads the words; `src/ram` determines what the process has really mapped.
  * @module
  */
 import { managerOf, type VmManager } from "./vm_manager.ts";
@@ -12,59 +12,56 @@ const DEFAULT_RAM_BYTES = 128 * MIB;
 /** A memory backend as the command line defines it. */
 export interface BackendOption {
   /**
-   * Which kind of object: "memory-backend-memfd", "memory-backend-file", "memory-backend-ram",
+   * The type of object: "memory-backend-memfd", "memory-backend-file", "memory-backend-ram",
    * "memory-backend-shm".
    */
   readonly type: string;
   /** Its id. */
   readonly id: string;
-  /** Its size; undefined when it is not said. */
+  /** Its size, bytes; undefined if not given. */
   readonly sizeBytes: number | undefined;
   /**
-   * Whether it is shared; a memfd is unless told otherwise, POSIX shared memory always. With whom a
-   * memory-backend-ram is shared, {@linkcode asMapped} tells.
+   * Whether it is shared; a memfd is by default, POSIX shared memory always. Whether another process can
+   * share a memory-backend-ram is determined by {@linkcode asMapped}.
    */
   readonly share: boolean;
   /** `mem-path`, for a file. */
   readonly path: string | undefined;
-  /** `offset`, where in that file it begins (QEMU 8.1 and later); 0 unless told. */
+  /** `offset`, its offset in that file (QEMU 8.1 and later); 0 by default. */
   readonly fileOffset: number;
 }
 
-/** A device that is more RAM: a DIMM, a virtio-mem. */
+/** A device with more RAM: a DIMM, or virtio-mem. */
 export interface MemoryDeviceOption {
   /** Its backend's id. */
   readonly backend: string;
-  /** Its guest-physical address, when one is named; QEMU chooses otherwise. */
+  /** Its guest-physical address, if given; otherwise QEMU chooses it. */
   readonly address: number | undefined;
 }
 
-/** What was found. */
+/** The memory configuration. */
 export interface MemoryOptions {
-  /** The machine type; "" when none is named. */
+  /** The machine type; "" if not given. */
   readonly machine: string;
-  /** Size of RAM; 128 MiB when none is named. */
+  /** Size of RAM, bytes; 128 MiB by default. */
   readonly ramBytes: number;
   /** `max-ram-below-4g`. */
   readonly maxBelow: number | undefined;
-  /** All backends, in the order in which they are given. */
+  /** All backends, in order of the line. */
   readonly backends: readonly BackendOption[];
-  /**
-   * Ids of those that are the machine's RAM, in the order in which they make it up; empty when it has no
-   * backend.
-   */
+  /** Ids of the backends that form the machine's RAM, in order; empty if RAM has no backend. */
   readonly ramIds: readonly string[];
-  /** Whether RAM is made up of NUMA nodes' backends: then a machine takes no `memory-backend`. */
+  /** Whether RAM is formed by NUMA nodes' backends; then the machine does not accept `memory-backend`. */
   readonly isNuma: boolean;
-  /** Whether `-mem-path` is given, beside which a machine takes no `memory-backend` either. */
+  /** Whether `-mem-path` is given; then the machine does not accept `memory-backend` either. */
   readonly hasMemPath: boolean;
-  /** Memory devices, in the order in which they are given. */
+  /** Memory devices, in order of the line. */
   readonly devices: readonly MemoryDeviceOption[];
-  /** Who has started it: advice is given in its form. */
+  /** The manager that started it, which determines the form of advice. */
   readonly manager: VmManager;
 }
 
-/** Reads what is said about memory. */
+/** Reads the memory configuration. */
 export function readMemoryOptions(line: CommandLine): MemoryOptions {
   const machine = line.merged("machine", "type");
   const memory = line.merged("m", "size");
@@ -83,15 +80,16 @@ export function readMemoryOptions(line: CommandLine): MemoryOptions {
   };
 }
 
-/** A mapping of shared memory that no file stands behind, in /proc/PID/maps. */
+/** A mapping of shared memory without a file, in /proc/PID/maps. */
 const ANONYMOUS = /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) rw.s \S+ \S+ \d+ +\/dev\/zero \(deleted\)$/gm;
 
 /**
- * The same as the process has it: a `memory-backend-ram` with share=on is a memfd since QEMU 10.0; before, it
- * is anonymous memory, which its own children alone can share. Its mappings tell which.
+ * The configuration as the process has it: a `memory-backend-ram` with share=on is a memfd since QEMU 10.0;
+ * before, it is anonymous memory that only child processes can share. The mappings show which.
  *
  * @param options what the command line says
- * @param maps the text of its /proc/PID/maps; "" when it may not be read, and then the words are believed
+ * @param maps the contents of its /proc/PID/maps; "" if not readable, and then the options are taken as they
+ *   are
  */
 export function asMapped<Options extends Pick<MemoryOptions, "backends">>(
   options: Options,
@@ -110,7 +108,7 @@ export function asMapped<Options extends Pick<MemoryOptions, "backends">>(
   return { ...options, backends };
 }
 
-/** Whether only the process's mappings tell whether another process can share a backend. */
+/** Whether only the process's mappings show if another process can share a backend. */
 export function isSharedRam({ type, share }: BackendOption): boolean {
   return share && type === "memory-backend-ram";
 }
@@ -124,7 +122,10 @@ function deviceOf(options: Properties): MemoryDeviceOption[] {
   return [{ backend, address: address === undefined ? undefined : Number(address) || undefined }];
 }
 
-/** RAM is made up of the nodes by their numbers; one that names none gets the number of nodes so far. */
+/**
+ * RAM is formed by the nodes in order of their numbers; a node without a number gets the number of nodes so
+ * far.
+ */
 function nodeBackends(numa: readonly Properties[]): string[] {
   const nodes: { readonly number: number; readonly memdev: string | undefined }[] = [];
   for (const options of numa) {

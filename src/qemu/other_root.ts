@@ -1,29 +1,29 @@
 /**
- * Paths that a process in another mount namespace names, as they are reached from here: through
- * /proc/PID/root. The links in such a path are followed as that process has them: the kernel would take an
+ * Paths of a process in another mount namespace, as they can be opened from here: through /proc/PID/root.
+ * Symbolic links in such a path are resolved here relative to that root, because the kernel would resolve an
  * absolute one from our root.
  *
- * A path that leads to the same file from here is left as it is: a service of systemd's has a namespace of
- * its own, and sees most of the host's files all the same.
+ * A path that leads to the same file from here is left unchanged: a systemd service has a mount namespace of
+ * its own, but shares most of the host's files.
  * @module
  */
 
 const MAX_LINKS = 16;
 const MAX_PARTS = 128;
 
-/** What is to be known of a path: where it leads when it is a link, or which file is there. */
+/** What is known of a path: its target if it is a link, or which file it is. */
 interface Look {
   readonly what: "link" | "file" | "file or link";
   readonly path: string;
 }
 
-/** Looks for a path; each look is answered by text, undefined where there is nothing. */
+/** Reads a path; answers with text, or undefined if there is nothing. */
 type Search<T> = Generator<Look, T, string | undefined>;
 
 /**
- * Walks a path inside of a root.
+ * Resolves a path inside a root.
  *
- * @returns the path without links, inside; undefined when it has too many
+ * @returns the path without links, relative to the root; undefined if there are too many
  */
 function* walk(root: string, path: string): Search<string | undefined> {
   let left = path.split("/");
@@ -48,7 +48,7 @@ function* walk(root: string, path: string): Search<string | undefined> {
   return `/${done.join("/")}`;
 }
 
-/** A path of a process', as it is reached from here; itself where that is not known or the same. */
+/** A process's path as it can be opened from here; unchanged if unknown or the same. */
 function* search(pid: number, path: string): Search<string> {
   if (!path.startsWith("/") || !isElsewhere(pid)) return path;
   const root = `/proc/${pid}/root`;
@@ -59,7 +59,7 @@ function* search(pid: number, path: string): Search<string> {
   return found === undefined || found === (yield { what: "file", path }) ? path : there;
 }
 
-/** Whether a process has other mounts than we; false when that may not be seen. */
+/** Whether a process has another mount namespace; false if that may not be read. */
 function isElsewhere(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0) return false;
   try {
@@ -70,7 +70,7 @@ function isElsewhere(pid: number): boolean {
   }
 }
 
-/** A path of a process', as it is reached from here; itself where that is not known or the same. */
+/** A process's path as it can be opened from here; unchanged if unknown or the same. */
 export async function pathFromHere(pid: number, path: string): Promise<string> {
   const looks = search(pid, path);
   let step = looks.next();

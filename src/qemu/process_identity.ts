@@ -1,27 +1,26 @@
 /**
- * Which process a number means: numbers are given again, a number together with the start of its process is
- * not.
+ * Identifies a process: pids are reused, but a pid together with the process's start time is unique.
  * @module
  */
 
-/** A process, and no other that may get its number later. */
+/** Identifies one process, and no later one with the same pid. */
 export interface ProcessIdentity {
-  /** Its number. */
+  /** Its pid. */
   readonly pid: number;
-  /** When it was started, in the kernel's ticks since boot, as /proc has it. */
+  /** Its start time in the kernel's ticks since boot, from /proc. */
   readonly started: string;
 }
 
-/** When the process that has a number now was started; "" when there is none, or it may not be seen. */
+/** The start time of the process that has a pid now; "" if there is none, or it may not be read. */
 export function startOf(pid: number): string {
   let text: string;
   try {
     text = Deno.readTextFileSync(`/proc/${pid}/stat`);
   } catch (error) {
-    // Gone, or going: the kernel answers ESRCH then.
+    // The process is gone or ending: the kernel answers ESRCH.
     if (error instanceof Error) return "";
     throw error;
   }
-  // The name, in parentheses, may hold anything; what follows are numbers, the 22nd field being the start.
+  // The name, in parentheses, may contain anything; numbers follow it, and the 22nd field is the start time.
   return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "";
 }

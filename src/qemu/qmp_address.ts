@@ -1,17 +1,17 @@
 /**
- * Where a monitor is, as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A HOST is an
- * IP address or `localhost`: whoever connects is a loop, which cannot wait for a name server.
+ * Parses a monitor's address as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A
+ * HOST is an IP address or `localhost`, because the loop that connects cannot wait for a name server.
  * @module
  */
 
-/** A place. */
+/** An address. */
 export type QmpAddress =
   | { readonly kind: "unix"; readonly path: string }
   /** The monitor of a VM that a host integration knows by this name. */
   | { readonly kind: "host"; readonly host: string; readonly vm: string }
   | {
     readonly kind: "tcp";
-    /** IP addresses to try, one after another. */
+    /** IP addresses, to be tried in order. */
     readonly hosts: readonly string[];
     readonly port: number;
     /** As it was written. */
@@ -23,10 +23,10 @@ const MAX_PATH_BYTES = 107;
 const LOCALHOST: readonly string[] = ["127.0.0.1", "::1"];
 
 /**
- * Reads a place.
+ * Parses an address.
  *
  * @param hosts the names of the host integrations
- * @returns what is wrong with it as a sentence's end ("is …") when it is not valid
+ * @returns what is wrong with it as the end of a sentence ("is …") if it is not valid
  */
 export function readQmpAddress(
   text: string,
@@ -53,7 +53,7 @@ export function readQmpAddress(
 }
 
 function readTcp(text: string): ReturnType<typeof readQmpAddress> {
-  // An IPv6 address has colons of its own; brackets around it are welcome and not needed.
+  // An IPv6 address contains colons; brackets around it are accepted but not needed.
   const found = /^tcp:(?:\[([^\]]*)\]|(.*)):([^:]*)$/s.exec(text);
   if (found === null) return invalid(`is ${text}, and must be tcp:HOST:PORT`);
   const port = /^[0-9]{1,5}$/.test(found[3] ?? "") ? Number(found[3]) : 0;
@@ -67,7 +67,7 @@ function readTcp(text: string): ReturnType<typeof readQmpAddress> {
   );
 }
 
-/** Four numbers with dots, and no other form that inet_aton takes. */
+/** Four numbers with dots; inet_aton's other forms are not accepted. */
 export function isIpv4(text: string): boolean {
   const parts = text.split(".");
   return parts.length === 4 &&
@@ -81,11 +81,13 @@ export function isIpv6(text: string): boolean {
   if (halves.length > 2) return false;
   const counts = halves.map((half, i) => groupCount(half, i === halves.length - 1));
   const count = counts.reduce((sum, groups) => sum + groups, 0);
-  // The two colons stand for one group at least.
+  // Two colons stand for at least one group.
   return halves.length === 2 ? count <= 7 : count === 8;
 }
 
-/** How many 16-bit groups half an address has, NaN when it has none; an IPv4 address at the end is two. */
+/**
+ * The number of 16-bit groups in half an address, NaN if invalid; an IPv4 address at the end counts as two.
+ */
 function groupCount(half: string, isLast: boolean): number {
   if (half === "") return 0;
   const parts = half.split(":");

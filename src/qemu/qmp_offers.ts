@@ -1,6 +1,6 @@
 /**
- * Which monitors a QEMU's command line offers on unix sockets: `-qmp unix:PATH`, `-qmp chardev:ID`, and `-mon
- * mode=control` over a `-chardev socket`.
+ * The monitors that a QEMU's command line offers on unix sockets: `-qmp unix:PATH`, `-qmp chardev:ID`, and
+ * `-mon mode=control` with a `-chardev socket`.
  * @module
  */
 import { MAX_QEMU_MONITORS } from "../base/limits.ts";
@@ -8,13 +8,13 @@ import { type CommandLine, isOn, type Properties } from "./command_line.ts";
 
 /** A QMP socket that a VM offers. */
 export interface QmpOffer {
-  /** Path of the unix socket, as it was given. */
+  /** Path of the unix socket, as given. */
   readonly path: string;
-  /** QEMU listens there (and does not call somebody else). */
+  /** Whether QEMU listens there (rather than connects to it). */
   readonly listens: boolean;
 }
 
-/** The QMP sockets, those of -qmp first, then those of -mon. */
+/** The QMP sockets; those of -qmp first, then those of -mon. */
 export function qmpOffersOf(line: CommandLine): QmpOffer[] {
   const chardevs = new Map<string, Properties>();
   for (const chardev of line.lists("chardev", "backend")) {
@@ -25,7 +25,7 @@ export function qmpOffersOf(line: CommandLine): QmpOffer[] {
   const offer = (socket: Properties | undefined): void => {
     const path = socket?.get("path");
     if (socket === undefined || path === undefined || offers.length === MAX_QEMU_MONITORS) return;
-    // An abstract socket has no path, and no permissions either.
+    // An abstract socket has no path, and thus no permissions.
     if (isOn(socket.get("abstract"))) return;
     offers.push({ path, listens: isOn(socket.get("server")) });
   };
@@ -44,9 +44,43 @@ function socketOf(chardevs: ReadonlyMap<string, Properties>, id: string | undefi
   return chardev?.get("backend") === "socket" ? chardev : undefined;
 }
 
-/** Whether a monitor was given by a descriptor: whoever has started the VM has it, and nobody else can. */
+/** Characters of a host's name that are looked at. */
+const MAX_HOST_CHARS = 64;
+
+/**
+ * Where the first monitor over TCP that QEMU listens on is: "tcp:127.0.0.1:4444"; "" without one. Where it
+ * listens on every address, that of this host itself.
+ */
+export function tcpMonitorOf(line: CommandLine): string {
+  const chardevs = line.lists("chardev", "backend");
+  const control = line.lists("mon", "chardev").filter((monitor) => monitor.get("mode") === "control")
+    .map((monitor) => `chardev:${monitor.get("chardev") ?? ""}`);
+  for (const text of [...line.texts("qmp"), ...line.texts("qmp-pretty"), ...control]) {
+    const socket = text.startsWith("tcp:")
+      ? line.take(text.slice("tcp:".length), "address")
+      : chardevs.find((each) =>
+        text === `chardev:${each.get("id") ?? ""}` && each.get("backend") === "socket"
+      );
+    if (socket === undefined || !isOn(socket.get("server"))) continue;
+    const found = /^(.*):(\d{1,5})$/.exec(
+      socket.get("address") ?? `${socket.get("host")}:${socket.get("port")}`,
+    );
+    const host = found?.[1] ?? "";
+    if (found === null || host.length > MAX_HOST_CHARS) continue;
+    const isAny = host === "" || host === "0.0.0.0" || host === "::" || host === "[::]";
+    return `tcp:${isAny ? "127.0.0.1" : host}:${found[2]}`;
+  }
+  return "";
+}
+
+/**
+ * Whether a monitor was given by a descriptor, or is QEMU's standard input: whoever has started the VM has
+ * it, and nobody else can.
+ */
 export function hasMonitorByDescriptor(line: CommandLine): boolean {
-  if ([...line.texts("qmp"), ...line.texts("qmp-pretty")].some((text) => /^unix:fd=/.test(text))) return true;
+  if ([...line.texts("qmp"), ...line.texts("qmp-pretty")].some((text) => /^(?:unix:fd=|stdio$)/.test(text))) {
+    return true;
+  }
   const control = line.lists("mon", "chardev").filter((monitor) => monitor.get("mode") === "control");
   return line.lists("chardev", "backend").some((chardev) =>
     chardev.get("backend") === "socket" && chardev.has("fd") &&

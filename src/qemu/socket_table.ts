@@ -1,33 +1,33 @@
 /**
- * The kernel's table of unix sockets (/proc/net/unix), read for who is connected where: an accepted socket
- * carries its listener's path.
+ * Parses the kernel's table of unix sockets (/proc/net/unix) to find out which sockets are connected where:
+ * an accepted socket has its listener's path.
  *
- * Every process of the host writes into it: a million sockets make it long, and a path with a line break in
- * it makes up rows of its own. So it is read piece by piece, only what was asked for is kept, and with each
- * row goes the number of its socket, which a made-up row cannot make its VM's.
+ * Every process of the host can add entries: a million sockets make the table long, and a path with a line
+ * break can forge rows. So it is read piece by piece, only requested paths are kept, and each row keeps its
+ * socket's inode, because a forged row cannot have one that belongs to its VM.
  * @module
  */
 
-/** Characters of a row with a path; a real one has at most 170. */
+/** Limit of a row with a path, characters; a real one has at most 170. */
 const MIN_ROW = 48;
 const MAX_ROW = 512;
-/** Rows of one path that are kept: a monitor has one client, and whoever makes rows up makes many. */
+/** Limit of rows per path: a monitor has one client, but forged rows may be many. */
 const MAX_NUMBERS = 64;
 // Num RefCount Protocol Flags Type St Inode Path; a connected socket's state is 03.
 const CONNECTED_ROW = /^[0-9a-fA-F]+: [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ 03 +(\d+) (.+)$/;
 
-/** Who is connected at some paths. */
+/** The sockets connected at some paths. */
 export class SocketTable {
   readonly #wanted: ReadonlySet<string>;
   readonly #found = new Map<string, string[]>();
   #rest = "";
 
-  /** Looks for these paths. */
+  /** Looks for the given paths. */
   constructor(wanted: ReadonlySet<string>) {
     this.#wanted = wanted;
   }
 
-  /** By path, the numbers (inodes) of the sockets that say they were accepted there. */
+  /** By path, the inodes of the sockets that were accepted there, according to the rows. */
   get connected(): ReadonlyMap<string, readonly string[]> {
     return this.#found;
   }

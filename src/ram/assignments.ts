@@ -1,30 +1,30 @@
 /**
- * Which of a QEMU's mapped files may be which memory backend, when no monitor tells: every assignment that
- * fits what the command line says, the likeliest first. A memfd does not tell its backend's id; its size, a
- * path, and the order in which QEMU makes its backends (that of `-object`) do, as far as they go. Who takes
- * one looks whether a system is found in it.
+ * When no monitor says which of a QEMU's mapped files is which memory backend: every assignment that is
+ * consistent with the command line, the most likely first. A memfd does not contain its backend's id; its
+ * size, its path, and the order in which QEMU makes its backends (that of `-object`) narrow the choice. The
+ * caller tries an assignment by looking for a system in it.
  * @module
  */
 import { MAX_RAM_CHOICES } from "../base/limits.ts";
 import type { BackendOption } from "./qemu_command_line.ts";
 import type { RamCandidate } from "./ram_file.ts";
 
-/** What a file shows of itself. */
+/** The known properties of a file. */
 export type AssignableFile = Pick<RamCandidate, "target" | "memfd" | "sizeBytes" | "mapping">;
 
-/** What fits. */
+/** The consistent assignments. */
 export interface Assignments<File extends AssignableFile = RamCandidate> {
-  /** The files of the wanted backends, in their order; at most {@linkcode MAX_RAM_CHOICES}. */
+  /** The files of the wanted backends, in order; at most {@linkcode MAX_RAM_CHOICES} choices. */
   readonly choices: readonly (readonly File[])[];
-  /** Id of a backend that no file fits, when there are no choices. */
+  /** Id of a backend without a matching file, if there are no choices. */
   readonly lacking: string | undefined;
 }
 
 /**
- * Lists them.
+ * Lists the assignments.
  *
- * @param backends all that the command line defines, in its order
- * @param wanted those that are RAM, in RAM's order
+ * @param backends all backends of the command line, in order
+ * @param wanted those that form RAM, in RAM's order
  * @param files the candidates, by descriptor number
  */
 export function assignFiles<File extends AssignableFile>(
@@ -37,7 +37,8 @@ export function assignFiles<File extends AssignableFile>(
     const all = files.filter((file) => isFit(backend, file));
     const named = all.filter((file) => backend.path !== undefined && file.target === backend.path);
     const likely = guess.get(backend);
-    // Who has the path is the one; else the exact size before a larger one, and the likely before the others.
+    // A file with the right path is certain; otherwise an exact size is preferred to a larger one, and the
+    // expected file to the others.
     const rank = (file: File): number =>
       (file === likely ? 0 : 2) + (file.sizeBytes === backend.sizeBytes ? 0 : 1);
     return named.length > 0 ? named : all.sort((a, b) => rank(a) - rank(b));
@@ -67,15 +68,15 @@ export function assignFiles<File extends AssignableFile>(
 
 function isFit({ type, sizeBytes, path, fileOffset }: BackendOption, file: AssignableFile): boolean {
   if (sizeBytes !== undefined && file.sizeBytes < fileOffset + sizeBytes) return false;
-  // What a file is mapped from its middle has an offset, which only a backend with a path can have.
+  // A file that is not mapped from its beginning has an offset, which only a backend with a path can have.
   if (file.mapping.offset !== 0 && path === undefined) return false;
   if (type === "memory-backend-file") return !file.memfd;
   if (type === "memory-backend-shm") return file.target.startsWith("/dev/shm/");
-  // Where memfds cannot be had, QEMU takes POSIX shared memory for a memory-backend-ram.
+  // If memfds are not available, QEMU uses POSIX shared memory for a memory-backend-ram.
   return file.memfd || (type === "memory-backend-ram" && file.target.startsWith("/dev/shm/"));
 }
 
-/** Goes through backends and files in their orders at once: each backend takes the next file of its size. */
+/** Goes through backends and files in order: each backend takes the next file of its size. */
 function inOrder<File extends AssignableFile>(
   backends: readonly BackendOption[],
   files: readonly File[],

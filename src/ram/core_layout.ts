@@ -1,7 +1,7 @@
 /**
- * The head of an ELF core (x86-64 and arm64, System V ABI): what stands in front of the memory, and where in
- * the file each piece of memory lies. It reads and writes nothing: who writes the file puts the head at its
- * start and each piece at its offset, and leaves out what is zero.
+ * The header of an ELF core (x86-64 and arm64, System V ABI): what precedes the memory, and the offset of
+ * each piece of memory in the file. It reads and writes nothing itself: the caller writes the header at the
+ * start and each piece at its offset, and leaves zeros as holes.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -10,15 +10,18 @@ import { PAGE_BYTES } from "../guest/physical_memory.ts";
 const HEADER_BYTES = 64;
 const PROGRAM_HEADER_BYTES = 56;
 const ET_CORE = 4;
-/** e_machine of each architecture that cores are written of. */
+/** e_machine of each architecture for which cores are written. */
 const MACHINES: Readonly<Record<CoreMachine, number>> = { "x86-64": 62, aarch64: 183 };
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 
-/** Most pieces of one core: 0xffff headers mean "look elsewhere for the number", which few readers do. */
+/**
+ * Maximum number of pieces in one core: 0xffff headers would mean that the number is elsewhere, which few
+ * readers support.
+ */
 export const MAX_CORE_LOADS = 60_000;
 
-/** What a piece allows, as PF_X, PF_W and PF_R of its header. */
+/** Permissions of a piece, as PF_X, PF_W and PF_R of its header. */
 export const PF = { X: 1, W: 2, R: 4 } as const;
 
 /** A piece of memory in a core. */
@@ -27,7 +30,7 @@ export interface CoreLoad {
   readonly vaddr: number;
   /** Its physical address; 0 in the core of a process. */
   readonly paddr: number;
-  /** Its size, whole pages. */
+  /** Its size, bytes, whole pages. */
   readonly sizeBytes: number;
   /** Bits of {@linkcode PF}. */
   readonly flags: number;
@@ -35,25 +38,25 @@ export interface CoreLoad {
 
 /** A note of a core. */
 export interface CoreNote {
-  /** Who defines its type: "CORE", "VMCOREINFO". */
+  /** The namespace of its type: "CORE", "VMCOREINFO". */
   readonly name: string;
-  /** Its type, as `name` numbers them. */
+  /** Its type within that namespace. */
   readonly type: number;
-  /** What it says. */
+  /** Its contents. */
   readonly desc: Uint8Array;
 }
 
-/** A core as it is to be written. */
+/** The layout of a core. */
 export interface CoreLayout {
-  /** What stands at the file's start. */
+  /** The contents of the file's start. */
   readonly head: Uint8Array<ArrayBuffer>;
-  /** Where each piece lies in the file, in the order in which they were given. */
+  /** The offset of each piece in the file, in the given order. */
   readonly offsets: readonly number[];
-  /** The whole file's size. */
+  /** Size of the whole file, bytes. */
   readonly sizeBytes: number;
 }
 
-/** Whose machine a core is of. */
+/** The architecture of a core. */
 export type CoreMachine = "x86-64" | "aarch64";
 
 /** Lays out a core of at most {@linkcode MAX_CORE_LOADS} pieces. */

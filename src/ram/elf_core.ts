@@ -1,9 +1,9 @@
 /**
- * RAM from an ELF core: what QEMU's `dump-guest-memory` and a kernel's kdump write. Each PT_LOAD's physical
- * address is where it lies in the guest; one without a physical address (all ones: /proc/kcore's vmalloc
- * area) is another view of memory that others tell, and is passed over.
+ * RAM from an ELF core, as written by QEMU's `dump-guest-memory` and a kernel's kdump. The physical address
+ * of each PT_LOAD is its place in the guest; one without a physical address (all ones: the vmalloc area in
+ * /proc/kcore) is another view of memory that other segments contain, and is skipped.
  *
- * A file that is cut short is refused, with what is missing: half a memory looks like a whole one.
+ * A truncated file is refused, saying what is missing, because half of a memory looks like a whole one.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -20,15 +20,15 @@ const ET_CORE = 4;
 /** QEMU writes EM_386 while the first vCPU is in 32-bit mode (its firmware), into a 64-bit core. */
 const MACHINES = { EM_386: 3, EM_X86_64: 62, EM_AARCH64: 183 };
 const PT_LOAD = 1;
-/** More program headers than 16 bits tell: the first section header's sh_info counts them. */
+/** More program headers than 16 bits can count: the number is in the first section header's sh_info. */
 const PN_XNUM = 0xffff;
 const SECTION_HEADER_BYTES = 64;
 const SH_INFO = 44;
 const NO_ADDRESS = 0xffff_ffff;
-/** Program headers that are read at once. */
+/** Program headers per read. */
 const CHUNK = 1024;
 
-/** Whether a file's first bytes are those of an ELF file. */
+/** Whether a file starts with the magic of ELF. */
 export function isElf(head: Uint8Array): boolean {
   return head.length >= 4 && head[0] === 0x7f && head[1] === 0x45 && head[2] === 0x4c && head[3] === 0x46;
 }
@@ -38,10 +38,10 @@ export class ElfCore extends SegmentFile {
   /**
    * Reads the headers and maps the file.
    *
-   * @param fd the file, open for reading; owned from now on, also when this throws
-   * @param name what to call it in messages
+   * @param fd the file, open for reading; owned from now on, even if this throws
+   * @param name its name in messages
    * @throws {Fault} `bad-argument` when it is not an ELF core of x86-64 or arm64, `refused` when it is
-   *   cut short or contradicts itself
+   *   truncated or inconsistent
    */
   constructor(fd: OwnedFd, name: string) {
     super(fd, "ELF core", name, () => readSegments(fd.fd, name));
@@ -108,7 +108,7 @@ function loadSegment(view: DataView, at: number): FileSegment | undefined {
   }
   const gpa = readU64(view, at + 24);
   const inFile = readU64(view, at + 32);
-  // Whole pages only: a kernel's last segment may end in the middle of one.
+  // Whole pages only: a kernel's last segment may end within one.
   const skip = (PAGE_BYTES - gpa % PAGE_BYTES) % PAGE_BYTES;
   const sizeBytes = Math.floor((inFile - skip) / PAGE_BYTES) * PAGE_BYTES;
   return sizeBytes > 0 ? { gpa: gpa + skip, sizeBytes, fileOffset: readU64(view, at + 8) + skip } : undefined;

@@ -1,14 +1,13 @@
 /**
- * Whose files a QEMU may have as its RAM: what leaves the daemon must never be a file that the QEMU's owner
- * could not have opened himself.
+ * Whose files a QEMU may have as its RAM: the daemon must never pass on a file that the QEMU's owner could
+ * not have opened himself.
  *
- * - A process that runs as one user: that user's files. Root's QEMU may have anybody's, as root could open
- *   them.
- * - One that root started and that gave its rights up (`-runas`; libvirt hands files over by chown): root's
- *   files, too, because it opened them while it was root. That it was root the kernel tells by the monitor's
- *   socket, whose credentials are those of whoever made it listen; the process itself cannot claim it.
- * - One whose four users differ runs a set-uid program, or is about to change its user: nothing of it is
- *   believed.
+ * - A process with one uid: that user's files. Root's QEMU may have anybody's, as root could open them.
+ * - One that root started and that dropped its privileges (`-runas`; libvirt passes files with chown): root's
+ *   files, too, because it opened them while it was root. That it was root is shown by the monitor's socket,
+ *   whose credentials are those of the process that made it listen, which cannot be forged.
+ * - One with different uids is a set-uid program, or is about to change its user: nothing about it is
+ *   trusted.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -16,11 +15,11 @@ import type { ProcessUids } from "./host_process.ts";
 
 const ROOT = 0;
 
-/** Who stands behind a QEMU's files. */
+/** The owners of a QEMU's files. */
 export interface FileOwners {
-  /** The user that the process runs as. */
+  /** The uid of the process. */
   readonly uid: number;
-  /** Whether root's files are its own, too. */
+  /** Whether root's files count as its own. */
   readonly wasRoot: boolean;
 }
 
@@ -28,10 +27,10 @@ export interface FileOwners {
  * Who may own a process's RAM files.
  *
  * @param pid for messages
- * @param uids the process's users
- * @param monitorUid who made its monitor listen; undefined when it was named by its number, by somebody who
- *   gives nothing on
- * @throws {Fault} `refused` when they do not go together
+ * @param uids the process's uids
+ * @param monitorUid the uid that made its monitor listen; undefined if the process was named by its pid, by a
+ *   user who passes nothing on
+ * @throws {Fault} `refused` when the uids are inconsistent
  */
 export function fileOwners(pid: number, uids: ProcessUids, monitorUid: number | undefined): FileOwners {
   const [uid] = uids;

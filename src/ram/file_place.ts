@@ -1,11 +1,11 @@
 /**
- * Which file a descriptor marks, as the kernel's maps of memory name it: device and inode. It is found out
- * without asking the file's own file system, which a hostile user may serve (FUSE, an overlay over it in a
- * name space of his own) and never let answer.
+ * Identifies the file of a descriptor as /proc/PID/maps does: by device and inode. This is found out without
+ * any request to the file's own file system, which a hostile user may serve (FUSE, or an overlay over it in a
+ * mount namespace of his own) and never answer.
  *
- * fstat tells other numbers than /proc/PID/maps on btrfs and on an overlay (measured: a device of their own
- * for each subvolume or layer). What maps show is the mount's device, which mountinfo has. Memory without a
- * name (memfd) is in a mount of the kernel's that no mountinfo lists; a memfd of our own tells its number.
+ * On btrfs and on an overlay, fstat returns other numbers than /proc/PID/maps (measured: a separate device
+ * for each subvolume or layer). maps shows the mount's device, which is in mountinfo. Memory without a name
+ * (memfd) is in a mount of the kernel's that is in no mountinfo; a memfd of our own reveals its number.
  * @module
  */
 import { createHugeMemfd, createMemfd, statFd } from "../../ffi/memfd.ts";
@@ -14,12 +14,12 @@ import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import type { HostProcess } from "./host_process.ts";
 
-/** Types of file systems that the kernel serves by itself, out of memory or a disk. */
+/** Types of file systems that the kernel implements itself, in memory or on a disk. */
 const LOCAL: ReadonlySet<string> = new Set([
   ...["tmpfs", "ramfs", "hugetlbfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs"],
 ]);
 
-/** A file, as maps name it. */
+/** A file, as identified in maps. */
 export interface FilePlace {
   /** Its device: "254:0". */
   readonly device: string;
@@ -37,17 +37,17 @@ export interface Mount {
   readonly type: string;
 }
 
-/** A line of /proc/PID/fdinfo/N, as far as it matters. */
+/** The relevant lines of /proc/PID/fdinfo/N. */
 export interface DescriptorInfo {
   /** Flags of open(2). */
   readonly flags: number;
-  /** The mount that it was opened in. */
+  /** The mount in which it was opened. */
   readonly mount: number;
   /** Its inode; undefined before Linux 5.14. */
   readonly inode: number | undefined;
 }
 
-/** Reads the text of /proc/PID/fdinfo/N. */
+/** Parses /proc/PID/fdinfo/N. */
 export function parseDescriptorInfo(text: string): DescriptorInfo {
   const field = (name: string): string | undefined => new RegExp(`^${name}:\\t(\\d+)$`, "m").exec(text)?.[1];
   const inode = field("ino");
@@ -58,11 +58,11 @@ export function parseDescriptorInfo(text: string): DescriptorInfo {
   };
 }
 
-/** Reads the text of /proc/PID/mountinfo: mounts by their number. */
+/** Parses /proc/PID/mountinfo: mounts by id. */
 export function parseMounts(text: string): Map<number, Mount> {
   const mounts = new Map<number, Mount>();
   for (const line of text.split("\n")) {
-    // Number, parent, device, root, place, options, any number of fields, a dash, the type.
+    // Id, parent, device, root, mount point, options, any number of fields, a dash, the type.
     const match = /^(\d+) \d+ (\d+:\d+) [^\n]*? - (\S+) /.exec(line);
     if (match === null) continue;
     const [, id, device, type] = match as unknown as [string, string, string, string];
@@ -71,7 +71,7 @@ export function parseMounts(text: string): Map<number, Mount> {
   return mounts;
 }
 
-/** A device number as stat(2) gives it, in mountinfo's words. */
+/** A device number from stat(2) in mountinfo's notation. */
 export function deviceName(dev: number): string {
   const [high, low] = [Math.floor(dev / 2 ** 32), dev >>> 0];
   const major = ((low >>> 8) & 0xfff) | (high & ~0xfff);
@@ -79,24 +79,24 @@ export function deviceName(dev: number): string {
   return `${major >>> 0}:${minor >>> 0}`;
 }
 
-/** Tells where the files of a process are. */
+/** Identifies a process's files. */
 export class FilePlaces {
   readonly #process: HostProcess;
   #theirs: ReadonlyMap<number, Mount> | undefined;
   #ours: ReadonlyMap<number, Mount> | undefined;
   readonly #nameless = new NamelessMounts();
 
-  /** Looks at nothing yet. */
+  /** Starts without reading. */
   constructor(process: HostProcess) {
     this.#process = process;
   }
 
   /**
-   * Which file a descriptor of ours marks.
+   * The file of a descriptor of ours.
    *
    * @param file from {@linkcode HostProcess.pin}
    * @throws {Fault} `refused` for one in a file system that this host's administrator has not mounted, or
-   *   whose server could keep us waiting
+   *   whose server could block us
    */
   of(file: OwnedFd): FilePlace {
     const { mount: id, inode } = ownDescriptorInfo(file.fd);
@@ -118,7 +118,7 @@ export class FilePlaces {
     return { device: mount.device, inode: inode ?? statFd(file.fd).ino, nameless: false };
   }
 
-  /** Why a file system is not to be touched; "" when it is harmless. */
+  /** Why a file system must not be accessed; "" if it may. */
   #whyNot(mount: Mount | undefined): string {
     if (mount === undefined) return "it is in no file system that is mounted";
     const { device, type } = mount;
@@ -126,20 +126,20 @@ export class FilePlaces {
     if (type.startsWith("fuse")) {
       return `its file system (${printable(type)}) has a server that may never answer`;
     }
-    // In a name space of his own everybody mounts what he likes: an overlay over a FUSE, for instance.
+    // In a mount namespace of his own, a user can mount anything, for instance an overlay over a FUSE.
     const isOurs = [...this.#ours?.values() ?? []].some((own) => own.device === device);
     return isOurs ? "" : `its file system (${printable(type)}) is not mounted where vmsig runs`;
   }
 }
 
-/** How a descriptor of this process is open. */
+/** The flags and mount of a descriptor of this process. */
 export function ownDescriptorInfo(fd: number): DescriptorInfo {
   return parseDescriptorInfo(Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`));
 }
 
 /**
- * Numbers of the kernel's own mounts that memfds are in: one for ordinary pages, one for each size of huge
- * ones. Each is asked for when none before it was the one.
+ * Ids of the kernel's own mounts for memfds: one for normal pages, one per size of huge pages. Each is looked
+ * up only if the previous ones did not match.
  */
 class NamelessMounts {
   readonly #known = new Set<number>();

@@ -1,10 +1,10 @@
 /**
- * QEMU's flat view, the text of `info mtree -f`: which RAM block lies where, as the machine has it now.
+ * QEMU's flat view, the text of `info mtree -f`: where each RAM block currently is in the machine.
  *
  * Only the view of the address space "memory" counts; lines look like `0000000000000000-000000000009ffff
- * (prio 0, ram): ram0`, with ` @OFFSET` when the piece does not start at its block's beginning and ` KVM`
- * behind. Blocks that are not RAM backends (firmware, video memory) are left out; RAM that shows as rom (the
- * BIOS shadow) is in.
+ * (prio 0, ram): ram0`, with ` @OFFSET` if the piece does not begin at its block's start, and ` KVM` at the
+ * end. Blocks that are not RAM backends (firmware, video memory) are omitted; RAM shown as rom (the BIOS
+ * shadow) is included.
  * @module
  */
 import { MAX_FLAT_VIEW_PIECES, MAX_RAM_CANDIDATES } from "../base/limits.ts";
@@ -16,9 +16,9 @@ const LINE = /^\s*([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (\w+)\): (\S+)(?: 
 /**
  * The pieces of the given backends.
  *
- * @param text what `info mtree -f` printed
+ * @param text the output of `info mtree -f`
  * @param backends the RAM backends, by id
- * @throws {Fault} `refused` when it has no such view, or pieces that do not fit their backend
+ * @throws {Fault} `refused` when it has no such view, or has pieces outside their backend
  */
 export function parseFlatView(text: string, backends: readonly BackendSize[]): RamPiece[] {
   const view = viewOfMemory(text);
@@ -62,15 +62,15 @@ export interface FlatBlock {
   readonly name: string;
   /** Guest-physical address of its largest piece. */
   readonly gpa: number;
-  /** Bytes into the block where that piece starts. */
+  /** Offset of that piece in the block, bytes. */
   readonly offset: number;
-  /** How far its pieces reach: its size, unless the machine hides its end. */
+  /** The end of its last piece: the block's size, unless the machine hides its end. */
   readonly endOffset: number;
 }
 
 /**
- * The blocks that the flat view has as RAM, video memory and shared devices' included, by their names. Of
- * more than {@linkcode MAX_RAM_CANDIDATES} the rest is left out.
+ * The blocks that are RAM in the flat view, including video memory and shared devices, by name. At most
+ * {@linkcode MAX_RAM_CANDIDATES}.
  */
 export function flatBlocks(text: string): FlatBlock[] {
   const blocks = new Map<string, FlatBlock & { readonly sizeBytes: number }>();
@@ -88,7 +88,7 @@ export function flatBlocks(text: string): FlatBlock[] {
   return [...blocks.values()].map(({ name, gpa, offset, endOffset }) => ({ name, gpa, offset, endOffset }));
 }
 
-/** The lines of the flat view whose head names the address space "memory". */
+/** The lines of the flat view whose header names the address space "memory". */
 function viewOfMemory(text: string): string[] | undefined {
   for (const block of text.replaceAll("\r", "").split(/^FlatView /m)) {
     const lines = block.split("\n");

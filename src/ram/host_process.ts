@@ -1,10 +1,10 @@
 /**
- * A process of this host, known once and for all: its folder in /proc is opened, and everything is read
- * through that descriptor. It stands for that one process as a pidfd does; when the process has ended, every
- * look through it fails, whoever has got its number.
+ * A process of this host, identified once: its folder in /proc is opened, and everything is read through that
+ * descriptor. Like a pidfd, it refers to that one process; after the process has ended, every read fails,
+ * even if its pid has been reused.
  *
- * A process can make a look at its mappings or its command line as slow as it likes: only a thread that may
- * wait for it reads them.
+ * A process can make reading its mappings or command line arbitrarily slow: they are read only on threads
+ * that may block.
  * @module
  */
 import { OPEN, reopen } from "../../ffi/memfd.ts";
@@ -14,17 +14,14 @@ import { readInto } from "../../ffi/stream.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { MAX_PROC_DESCRIPTORS, MAX_PROC_TEXT_BYTES } from "../base/limits.ts";
 
-/**
- * The four users that a process has: real, effective, saved, and for files. They differ in a set-uid program
- * alone.
- */
+/** A process's four uids: real, effective, saved, and for files. They differ only in a set-uid program. */
 export type ProcessUids = readonly [real: number, effective: number, saved: number, files: number];
 
-/** A descriptor of another process, and what its link says. */
+/** A descriptor of another process, and its link. */
 export interface ListedDescriptor {
-  /** Its number there. */
+  /** Its number in that process. */
   readonly fd: number;
-  /** What it is open on, by name: a hint, which the process may have chosen. */
+  /** The link's text: a hint, which the process may have chosen. */
   readonly target: string;
 }
 
@@ -32,11 +29,9 @@ const CHUNK_BYTES = 65_536;
 
 /** A process. */
 export class HostProcess implements Disposable {
-  /** Its number, for messages. */
+  /** Its pid, for messages. */
   readonly pid: number;
-  /**
-   * When it was started, in the kernel's ticks since boot: no other process has had both number and start.
-   */
+  /** Its start time, in the kernel's ticks since boot; unique together with the pid. */
   readonly started: string;
   readonly #folder: OwnedFd;
 
@@ -47,12 +42,12 @@ export class HostProcess implements Disposable {
   }
 
   /**
-   * Gets hold of a process.
+   * Opens a process.
    *
-   * @param pid its number
-   * @param started its start, when it was seen before: another process with its number is not taken for it
-   * @throws {Fault} `no-endpoint` when there is none, or none with that start; `refused` when it may not be
-   *   looked at
+   * @param pid its pid
+   * @param started its start time, if known: a later process with the same pid is refused
+   * @throws {Fault} `no-endpoint` when there is none, or none with that start time; `refused` when it may not
+   *   be accessed
    */
   static open(pid: number, started = ""): HostProcess {
     let folder: OwnedFd;
@@ -80,7 +75,7 @@ export class HostProcess implements Disposable {
    * Reads one of its files.
    *
    * @param name "maps", "status", …
-   * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at, `too-large` when
+   * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be accessed, `too-large` when
    *   there is more than a QEMU has
    */
   read(name: string): string {
@@ -121,7 +116,7 @@ export class HostProcess implements Disposable {
     }
   }
 
-  /** Its users, as they are now. */
+  /** Its current uids. */
   uids(): ProcessUids {
     const uids = /^Uid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)$/m.exec(this.read("status"))?.slice(1).map(Number);
     if (uids?.length !== 4) throw new Fault("refused", `Cannot tell which user process ${this.pid} has`);
@@ -149,23 +144,24 @@ export class HostProcess implements Disposable {
   }
 
   /**
-   * Takes what one of its descriptors is open on, once: whatever the process does with that number from now
-   * on, it is this file. Nothing is opened: no FIFO waits, no device notices, no file system is asked.
+   * Opens the file of one of its descriptors with O_PATH, once: whatever the process does with that
+   * descriptor from now on, it is this file. The file itself is not opened, so no FIFO blocks, no device
+   * notices, and no file system is asked.
    *
-   * pidfd_getfd would give the descriptor itself, and is not used: it wants the right to trace (where this
-   * wants the right to look), a service's system call filter ends who calls it, and to close what it gave
-   * asks the file's file system, which may be a hostile user's FUSE.
+   * pidfd_getfd, which would return the descriptor itself, is not used: it needs the right to trace (this
+   * needs only the right to read), a service's system call filter kills the caller, and closing the result
+   * involves the file's file system, which may be a hostile user's FUSE.
    *
-   * @param fd its number there
-   * @returns a descriptor that only marks the file; open that anew to read
-   * @throws {Fault} as {@linkcode HostProcess.read}; `no-endpoint` also when it has no such descriptor any
-   *   more
+   * @param fd its number in that process
+   * @returns a descriptor that only refers to the file; to be opened again for reading
+   * @throws {Fault} as {@linkcode HostProcess.read}; `no-endpoint` also when it no longer has such a
+   *   descriptor
    */
   pin(fd: number): OwnedFd {
     return this.openFile(`fd/${fd}`, OPEN.PATH);
   }
 
-  /** Lets go of it. */
+  /** Closes it. */
   [Symbol.dispose](): void {
     this.#folder.close();
   }
@@ -176,7 +172,7 @@ export class HostProcess implements Disposable {
 }
 
 /**
- * Reads one file of a process that is looked at once.
+ * Reads one file of a process that is needed only once.
  *
  * @throws {Fault} as {@linkcode HostProcess.read}
  */
@@ -186,10 +182,10 @@ export function readProc(pid: number, name: string): string {
 }
 
 /**
- * The start in the text of /proc/PID/stat; "" when it has none.
+ * The start time in /proc/PID/stat; "" if missing.
  *
- * @param stat the text: a name in parentheses, which may hold anything, then numbers, the 22nd field being
- *   the start
+ * @param stat the text: a name in parentheses, which may contain anything, then numbers; the 22nd field is
+ *   the start time
  */
 export function startOf(stat: string): string {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
@@ -205,7 +201,7 @@ function linkOf(path: string): string | undefined {
   try {
     return Deno.readLinkSync(path);
   } catch (error) {
-    // Closed between the listing and now, or a name that is not valid text: none of QEMU's RAM.
+    // Closed since the listing, or a name that is not valid text: not a file of QEMU's RAM.
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.InvalidData) return undefined;
     throw error;
   }
@@ -213,7 +209,7 @@ function linkOf(path: string): string | undefined {
 
 function faultOf(pid: number, error: unknown): Fault {
   if (error instanceof Fault && !(error instanceof OsError)) return error;
-  // A process that ended in between gives ESRCH, for which Deno has no class.
+  // A process that has just ended gives ESRCH, for which Deno has no class.
   const isGone = isOsError(error, "ENOENT") || isOsError(error, "ESRCH") ||
     error instanceof Deno.errors.NotFound || /os error 3\b/.test(messageOf(error));
   if (isGone) return new Fault("no-endpoint", `Cannot look at process ${pid}: there is none`);

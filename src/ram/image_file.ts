@@ -1,6 +1,6 @@
 /**
- * A file on a command line that may be an image of memory, opened without waiting: a FIFO would wait for
- * somebody who writes, and a device would notice.
+ * Opens a file from a command line that may be a memory image, without blocking: a FIFO would wait for a
+ * writer, and opening a device may have side effects.
  * @module
  */
 import { type FileStatus, OPEN, reopen, statFd } from "../../ffi/memfd.ts";
@@ -9,26 +9,26 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { preadInto } from "../../ffi/stream.ts";
 import { Fault } from "../base/fault.ts";
 
-/** Bytes of a file by which its format is known. */
+/** Number of bytes that identify a format. */
 export const HEAD_BYTES = 64;
 
-/** A file of memory. */
+/** A memory image. */
 export interface ImageFile {
-  /** As it was named. */
+  /** Its name as given. */
   readonly path: string;
   /** Open for reading; owned. */
   readonly fd: OwnedFd;
-  /** Its size now. */
+  /** Its current size, bytes. */
   readonly sizeBytes: number;
-  /** Its first bytes; zeros behind a short file's end. */
+  /** Its first bytes; zeros after a short file's end. */
   readonly head: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Opens a file, once it is known to be a plain one.
+ * Opens a file after checking that it is a regular one.
  *
  * @param path its path
- * @throws {Fault} `refused` when it cannot be opened, `bad-argument` when it is not a plain file
+ * @throws {Fault} `refused` when it cannot be opened, `bad-argument` when it is not a regular file
  */
 export function openImageFile(path: string): ImageFile {
   const fd = open(path);

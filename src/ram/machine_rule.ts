@@ -1,25 +1,24 @@
 /**
- * How QEMU's pc, q35 and microvm machines split their RAM at the hole below 4 GiB: what holds when no
- * monitor is there
- * to ask.
+ * How QEMU's pc, q35 and microvm machines split their RAM at the hole below 4 GiB: used when there is no
+ * monitor.
  *
  * pc keeps all RAM low below 3584 MiB, else 3 GiB; q35 all below 2816 MiB, else 2 GiB; `max-ram-below-4g`
  * lowers it; microvm keeps 3 GiB low (measured on QEMU 7.2.22, exact at the borders). The rest starts
  * at 4 GiB. Machines with so much
  * memory that an AMD vCPU moves it to 1 TiB need the flat view.
  *
- * arm64's virt has no hole: all RAM is one run from 1 GiB on. Other architectures have a machine of that name
- * too, so that it is the program that tells.
+ * arm64's virt has no hole: all RAM is contiguous from 1 GiB on. Other architectures have a machine of that
+ * name too, so the program's name decides.
  * @module
  */
 import { Fault } from "../base/fault.ts";
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
-/** Past this address an AMD machine keeps out of the HyperTransport range. */
+/** Above this address an AMD machine avoids the HyperTransport range. */
 const AMD_LIMIT = 0xfd_0000_0000;
 
-/** A machine family whose split is known. */
+/** A machine family with a known split. */
 export type MachineFamily = "pc" | "q35" | "microvm";
 
 /** The family of a machine type: "pc-i440fx-7.2" is pc, "pc-q35-7.2" is q35; undefined for others. */
@@ -29,7 +28,7 @@ export function machineFamily(type: string): MachineFamily | undefined {
   return type === "microvm" ? "microvm" : undefined;
 }
 
-/** Where arm64's virt has its RAM. */
+/** Start of RAM in arm64's virt. */
 export const ARM_VIRT_BASE: number = GIB;
 const ARM_PROGRAM = /qemu-system-(?:aarch64|arm)(?![a-z0-9])/;
 
@@ -37,19 +36,19 @@ const ARM_PROGRAM = /qemu-system-(?:aarch64|arm)(?![a-z0-9])/;
  * Whether a machine is arm64's virt ("virt", "virt-7.2").
  *
  * @param type the machine type
- * @param program the path of the QEMU that runs it, as its command line has it
+ * @param program the path of the QEMU that runs it, from its command line
  */
 export function isArmVirt(type: string, program: string): boolean {
   return /^virt(?:-[0-9.]+)?$/.test(type) && ARM_PROGRAM.test(program.slice(program.lastIndexOf("/") + 1));
 }
 
 /**
- * Bytes of RAM below the hole.
+ * Size of RAM below the hole, bytes.
  *
  * @param family the machine's family
- * @param ramBytes all its RAM
- * @param maxBelow `max-ram-below-4g`, when it was given
- * @throws {Fault} `not-supported` for a machine so large that the rule does not tell
+ * @param ramBytes size of all RAM, bytes
+ * @param maxBelow `max-ram-below-4g`, if given
+ * @throws {Fault} `not-supported` for a machine so large that the rule does not apply
  */
 export function lowRamBytes(family: MachineFamily, ramBytes: number, maxBelow?: number): number {
   if (isPastRule(ramBytes)) {
@@ -75,10 +74,11 @@ export function isPastRule(ramBytes: number): boolean {
 }
 
 /**
- * Where the first memory device (DIMM, virtio-mem) lies that names no address: the next GiB behind RAM.
+ * Address of the first memory device (DIMM, virtio-mem) without a given address: the next GiB boundary after
+ * RAM.
  *
- * @param ramBytes RAM without devices
- * @param low how much of it is below the hole
+ * @param ramBytes size of RAM without devices, bytes
+ * @param low size of RAM below the hole, bytes
  */
 export function deviceMemoryBase(ramBytes: number, low: number): number {
   return Math.ceil((4 * GIB + ramBytes - low) / GIB) * GIB;

@@ -1,10 +1,10 @@
 /**
- * RAM in files that are mapped here, read-only: a QEMU's backends, a raw image, a core.
+ * RAM in files that are mapped read-only: a QEMU's backends, a raw image, a core.
  *
- * Where it can be, all pieces are mapped into one range at their guest-physical addresses, so that address
- * and index agree (the walker's fast case); huge pages and ranges past {@linkcode MAX_LINEAR_BYTES} are
- * mapped file by file. The files stay open: whether they are still whole is looked at before use and after
- * it, since what a file has lost reads as zeros.
+ * If possible, all pieces are mapped into one range at their guest-physical addresses, so that address and
+ * index are equal (the walker's fast case); huge pages and ranges above {@linkcode MAX_LINEAR_BYTES} are
+ * mapped file by file. The files stay open: whether they are still complete is checked before and after use,
+ * since the lost part of a file reads as zeros.
  * @module
  */
 import { seekData, seekHole, statFd } from "../../ffi/memfd.ts";
@@ -20,17 +20,17 @@ import type { RamPiece } from "./ram_layout.ts";
 export interface RamFile {
   /** The file, open for reading; owned by the {@linkcode MappedRam}. */
   readonly fd: OwnedFd;
-  /** How large it must stay. */
+  /** The size that it must keep, bytes. */
   readonly sizeBytes: number;
-  /** Whether it has huge pages, which map only as a whole. */
+  /** Whether it has huge pages, which can only be mapped as a whole. */
   readonly huge: boolean;
-  /** Asks for presence by file offset where the file cannot tell; else its own holes are used. */
+  /** Tells which pages are present, by file offset, if the file cannot; otherwise its own holes are used. */
   readonly presence?: FilePresence | undefined;
 }
 
 /** Presence of a file's pages, by offset. */
 export interface FilePresence extends Disposable {
-  /** First offset in [from, end) that is there (`wanted`) or not; else `end`. */
+  /** First offset in [from, end) that is present (`wanted`) or not; otherwise `end`. */
   next(from: number, end: number, wanted: boolean): number;
 }
 
@@ -40,17 +40,17 @@ export class MappedRam implements RamPort {
   readonly description: string;
   /** The files, in the order of {@linkcode RamPiece.backend}. */
   readonly files: readonly RamFile[];
-  /** Where their parts lie. */
+  /** Where their parts are in the guest. */
   readonly pieces: readonly RamPiece[];
   readonly #mappings: Mapping[] = [];
 
   /**
    * Maps the files.
    *
-   * @param description what a person should be told this is
-   * @param files the files; owned from now on, also when this throws
-   * @param pieces where their parts lie, checked
-   * @throws {OsError} when a file does not map
+   * @param description its description for a person
+   * @param files the files; owned from now on, even if this throws
+   * @param pieces where their parts are in the guest, checked
+   * @throws {OsError} when a file cannot be mapped
    */
   constructor(description: string, files: readonly RamFile[], pieces: readonly RamPiece[]) {
     this.description = description;
@@ -73,7 +73,7 @@ export class MappedRam implements RamPort {
     return this.#next(gpa, end, false);
   }
 
-  /** Never called: every segment is mapped. */
+  /** Never called, because every segment is mapped. */
   fetch(_gpa: number, _into: Uint8Array<ArrayBuffer>): boolean {
     return false;
   }
@@ -97,7 +97,7 @@ export class MappedRam implements RamPort {
     }
   }
 
-  /** Ends the mappings and closes the files. */
+  /** Unmaps and closes the files. */
   [Symbol.dispose](): void {
     for (const mapping of this.#mappings) mapping[Symbol.dispose]();
     for (const { fd, presence } of this.files) {
@@ -154,9 +154,9 @@ export class MappedRam implements RamPort {
 }
 
 /**
- * Looks whether files are still as large as they were.
+ * Checks whether files still have their size.
  *
- * @param description what a person should be told they are
+ * @param description their description for a person
  * @throws {Fault} `refused` when one shrank
  */
 export function checkSizes(description: string, files: readonly Pick<RamFile, "fd" | "sizeBytes">[]): void {

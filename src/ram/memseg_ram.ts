@@ -1,7 +1,6 @@
 /**
- * Guest RAM from what a MEMCTX event carries: its memsegs and its read-only descriptors
- * (src/event/PROTOCOL.md). What a control opens to look at a guest's memory by itself. A peer's numbers are
- * checked before anything is mapped.
+ * Guest RAM from a MEMCTX event: its memsegs and read-only descriptors (src/event/PROTOCOL.md). Used by
+ * controls that read a guest's memory themselves. A peer's numbers are checked before anything is mapped.
  * @module
  */
 import { isOsError } from "../../ffi/os_error.ts";
@@ -20,11 +19,10 @@ export const MEMSEG_BYTES = 32;
  * Opens the RAM of a MEMCTX.
  *
  * @param body the event's body: memsegs
- * @param fds its descriptors, borrowed: each is opened anew when this process may, else duplicated
- * @param description what a person should be told this is
- * @returns the memory; its disposal ends every mapping
- * @throws {Fault} `protocol-error` for a body that is not valid, `refused` for segments that do not fit their
- *   files
+ * @param fds its descriptors, borrowed: each is opened again if this process may, otherwise duplicated
+ * @param description its description for a person
+ * @returns the memory; its disposal unmaps everything
+ * @throws {Fault} `protocol-error` for an invalid body, `refused` for segments outside their files
  * @throws {OsError} when a file does not map
  */
 export function openMemsegs(
@@ -45,7 +43,7 @@ export function openMemsegs(
   try {
     return new PhysicalMemory(open(false));
   } catch (error) {
-    // Huge pages map only as a whole.
+    // Huge pages can only be mapped as a whole.
     if (!isOsError(error, "EINVAL")) throw error;
     return new PhysicalMemory(open(true));
   }
@@ -74,8 +72,8 @@ function openAgain(fd: OwnedFd): OwnedFd {
   try {
     return reopen(fd.fd, OPEN.READ_ONLY);
   } catch (error) {
-    // Another user's memfd may not be opened again, nor a file with a lease on it; the socket has made this
-    // descriptor for us alone.
+    // Another user's memfd may not be opened again, nor a file with a lease; but this descriptor was made for
+    // us by the socket.
     if (!isOsError(error, "EACCES") && !isOsError(error, "EPERM") && !isOsError(error, "EAGAIN")) throw error;
     return fd.dup();
   }

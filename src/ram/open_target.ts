@@ -1,10 +1,10 @@
 /**
- * Guest memory without a daemon: `pid:N` (a QEMU process) or `file:PATH` (a raw RAM image, an ELF core, or
- * any dump of dumps/formats.ts), as `vmsig mem` takes them.
+ * Guest memory without a daemon, as used by `vmsig mem`: `pid:N` (a QEMU process) or `file:PATH` (a raw RAM
+ * image, an ELF core, or any dump in dumps/formats.ts).
  *
- * A raw image does not say where its machine's hole is. Below 2816 MiB it has none; a larger one is tried as
+ * A raw image does not say where its machine's hole is. Up to 2816 MiB it has none; a larger one is tried as
  * q35, as pc, as VMware's, without a hole, and as arm64's virt, whose RAM begins at 1 GiB: the layout in
- * which a system is found counts.
+ * which a system is found is used.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -20,20 +20,20 @@ import { runLayout, splitLayout } from "./ram_layout.ts";
 
 const PAGE_BYTES = 4096;
 const MAX_PID = 4_194_304;
-/** No machine has RAM that begins here: what does is a device's. */
+/** No machine has RAM that begins here; memory there belongs to a device. */
 const PCI_HOLE = 0xc000_0000;
 
-/** Memory that was named on a command line. Ends with its disposal. */
+/** Memory named on a command line. Closed by its disposal. */
 export interface MemoryTarget extends Disposable {
-  /** What was named. */
+  /** The target's name. */
   readonly name: string;
   /** The guest's memory. */
   readonly memory: PhysicalMemory;
-  /** The system in it, or why there is none. */
+  /** The system found in it, or why there is none. */
   readonly guest: FindResult;
   /** The QEMU, for `pid:N`: its backends can be written to. */
   readonly qemu: QemuRam | undefined;
-  /** Bytes of RAM below the hole. */
+  /** Size of RAM below the hole, bytes. */
   readonly lowBytes: number;
 }
 
@@ -46,9 +46,9 @@ export function isTarget(word: string): boolean {
  * Opens a target and looks for its system.
  *
  * @param target `pid:N` or `file:PATH`
- * @param finders which systems to look for, the likeliest first
- * @throws {Fault} `usage` for a word that is neither; else as {@linkcode openQemuRam}; `refused` for a file
- *   that cannot be opened or is not an image of memory
+ * @param finders which systems to look for, the most likely first
+ * @throws {Fault} `usage` for a word that is neither; otherwise as {@linkcode openQemuRam}; `refused` for a
+ *   file that cannot be opened or is not a memory image
  */
 export function openTarget(target: string, finders: readonly GuestFinder[]): MemoryTarget {
   const [, kind, rest = ""] = /^(pid|file):(.*)$/s.exec(target) ?? [];
@@ -70,7 +70,7 @@ function openProcess(name: string, pid: number, finders: readonly GuestFinder[])
   const first = open(0);
   const choices = first.qemu?.choices ?? 1;
   if (first.guest.found || choices === 1) return first;
-  // Several of its files may be its RAM: the one in which a system is found is.
+  // Several of its files may be its RAM: the one in which a system is found is used.
   for (let choice = 1; choice < choices; choice++) {
     let other: MemoryTarget;
     try {
@@ -120,7 +120,7 @@ function openRaw(
       } GiB does not tell where its machine has its RAM; of the VM take ${DUMP}`,
     );
   }
-  // VMware's hole begins at 3 GiB, however little lies above it.
+  // VMware's hole begins at 3 GiB, even if little RAM is above it.
   const vmware = Math.min(sizeBytes, PCI_HOLE);
   const lows = new Set([lowRamBytes("q35", sizeBytes), lowRamBytes("pc", sizeBytes), vmware, sizeBytes]);
   let first: MemoryTarget | undefined;
@@ -144,8 +144,8 @@ function openRaw(
 }
 
 /**
- * Where RAM ends below 4 GiB. A dump holds video memory and flash as well: they lie in the PCI hole, apart
- * from what is RAM.
+ * The end of RAM below 4 GiB. A dump also contains video memory and flash, which are in the PCI hole, apart
+ * from RAM.
  */
 function lowBytesOf(memory: PhysicalMemory): number {
   let low = 0;

@@ -1,6 +1,6 @@
 /**
- * Which pages of a host process are there, by its /proc/PID/pagemap: for RAM whose file cannot tell its holes
- * (huge pages), or that has no file. A page that was swapped out counts as there.
+ * Which pages of a host process are present, from its /proc/PID/pagemap: for RAM whose file cannot tell its
+ * holes (huge pages), or without a file. A page that was swapped out counts as present.
  * @module
  */
 import { preadInto } from "../../ffi/stream.ts";
@@ -23,19 +23,17 @@ export class Pagemap implements Disposable {
    * Opens it.
    *
    * @param process the process; borrowed for the call
-   * @throws {Fault} when it may not be looked at, or has ended
+   * @throws {Fault} when it may not be accessed, or has ended
    */
   constructor(process: HostProcess) {
     this.#fd = process.openFile("pagemap", OPEN.READ_ONLY);
   }
 
-  /**
-   * First page-aligned address in [from, end) that is there (`wanted`) or is not; `end` when there is none.
-   */
+  /** First page-aligned address in [from, end) that is present (`wanted`) or not; `end` if there is none. */
   next(from: number, end: number, wanted: boolean): number {
     let page = Math.floor(from / PAGE_BYTES);
     const last = Math.ceil(end / PAGE_BYTES);
-    // One page is asked for often, a long run seldom: the window grows.
+    // Most calls are about one page, few about a long run: the window grows.
     for (let window = 1; page < last; window = Math.min(window * 8, WINDOW_PAGES)) {
       const count = Math.min(window, last - page);
       const have = preadInto(this.#fd.fd, this.#entries, 0, count * ENTRY_BYTES, page * ENTRY_BYTES);
@@ -44,7 +42,7 @@ export class Pagemap implements Disposable {
         const there = (this.#view.getUint32(i * ENTRY_BYTES + 4, true) & PRESENT_OR_SWAPPED) !== 0;
         if (there === wanted) return Math.max(from, (page + i) * PAGE_BYTES);
       }
-      // Past the end of its address space nothing is there.
+      // Above the end of its address space nothing is present.
       if (pages === 0) return wanted ? end : Math.max(from, page * PAGE_BYTES);
       page += pages;
     }

@@ -1,9 +1,9 @@
 /**
- * Whether a host process has ended, told from one that may not be looked at: a /proc that is mounted with
- * hidepid denies that another user's process is there, and a pidfd does not.
+ * Tells whether a host process has ended or only may not be accessed: with hidepid, /proc hides another
+ * user's process, but a pidfd does not.
  *
- * The loop asks it, so it reads nothing that the process could make slow: not its command line, not its
- * mappings.
+ * It is called on the loop's thread, so it reads nothing that the process could make slow: neither its
+ * command line nor its mappings.
  * @module
  */
 import { isOsError, OsError } from "../../ffi/os_error.ts";
@@ -13,9 +13,9 @@ import { Fault } from "../base/fault.ts";
 import { HostProcess } from "./host_process.ts";
 
 /**
- * Whether a process has ended, or has given its memory back and is about to end.
+ * Whether a process has ended, or has released its memory and is about to end.
  *
- * @param pid no kernel thread's, which never had any; 0 = unknown, of which nothing is said
+ * @param pid not that of a kernel thread, which never had memory; 0 = unknown: false
  */
 export function hasEnded(pid: number): boolean {
   if (pid === 0) return false;
@@ -27,7 +27,7 @@ export function hasEnded(pid: number): boolean {
   }
   try {
     using process = pidfdOpen(pid);
-    // Readable once it is dead, waited for or not.
+    // Readable once the process is dead, reaped or not.
     return pollNow(process.fd, IN) !== 0;
   } catch (error) {
     if (!(error instanceof OsError)) throw error;

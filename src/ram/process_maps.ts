@@ -1,5 +1,5 @@
 /**
- * The mappings of a host process, as /proc/PID/maps shows them. Text in, a table out.
+ * The mappings of a host process, parsed from /proc/PID/maps.
  * @module
  */
 
@@ -19,16 +19,16 @@ export interface HostMapping {
   readonly device: string;
   /** Inode of the file; 0 for anonymous memory. */
   readonly inode: number;
-  /** Its path, with " (deleted)" behind when it has none any more. The process may have chosen it. */
+  /** Its path, followed by " (deleted)" if it has none any more. The process may have chosen it. */
   readonly path: string;
 }
 
-// With `s`: a path may hold what `.` leaves out otherwise (a return, U+2028), and its mapping would not be
-// seen.
+// With the flag `s`, because a path may contain characters that `.` excludes otherwise (a return, U+2028),
+// and its mapping would be missed.
 const LINE =
   /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) (....) ([0-9a-f]{1,16}) ([0-9a-f]{1,8}):([0-9a-f]{1,8}) (\d{1,20}) *(.*)$/s;
 
-/** Reads the text of /proc/PID/maps. */
+/** Parses /proc/PID/maps. */
 export function parseHostMaps(text: string): HostMapping[] {
   const out: HostMapping[] = [];
   for (const line of text.split("\n")) {
@@ -54,7 +54,7 @@ export function parseHostMaps(text: string): HostMapping[] {
       offset: parseInt(offset, 16),
       device: `${parseInt(major, 16)}:${parseInt(minor, 16)}`,
       inode: Number(inode),
-      // A newline in a name is told as \012, and nothing else is escaped.
+      // A newline in a name is written as \012; nothing else is escaped.
       path: path.replaceAll("\\012", "\n"),
     });
   }
@@ -62,12 +62,12 @@ export function parseHostMaps(text: string): HostMapping[] {
 }
 
 /**
- * The part of a file that a range of a process's memory is, whatever number of mappings next to each other it
- * takes (a policy or an advice for a part of it cuts a mapping in two).
+ * The part of a file that is mapped at a range of a process's memory, which may consist of several adjacent
+ * mappings (a policy or an advice for part of it splits a mapping).
  *
- * @param mappings sorted by address, as {@linkcode parseHostMaps} gives them
- * @returns the mapping that holds the first byte; undefined unless all of the range is shared, writable, and
- *   one file in one piece
+ * @param mappings sorted by address, as returned by {@linkcode parseHostMaps}
+ * @returns the mapping with the first byte; undefined unless the whole range is shared, writable, and
+ *   contiguous in one file
  */
 export function fileBehind(
   mappings: readonly HostMapping[],

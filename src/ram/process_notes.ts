@@ -1,6 +1,6 @@
 /**
- * The notes of a process's core, as Linux lays them out (elf_prstatus, elf_prpsinfo, NT_FILE): alike on
- * x86-64 and arm64 but for the registers. What is not known stays 0.
+ * The notes of a process's core in Linux's layout (elf_prstatus, elf_prpsinfo, NT_FILE), which is the same on
+ * x86-64 and arm64 except for the registers. Unknown fields are 0.
  * @module
  */
 import type { ThreadState } from "../guest/linux/thread_list.ts";
@@ -18,13 +18,13 @@ const PRPSINFO_BYTES = 136;
 const FNAME_BYTES = 16;
 const PSARGS_BYTES = 80;
 
-/** What is told of a process in its core. */
+/** The contents of a process's core besides its memory. */
 export interface ProcessFacts {
-  /** As the list has it. */
+  /** The process from the list. */
   readonly process: Process;
-  /** Its threads; one without registers when they are not known. */
+  /** Its threads; without registers if those are unknown. */
   readonly threads: readonly ThreadState[];
-  /** Its auxiliary vector as it stands in the guest; empty when it is not known. */
+  /** Its auxiliary vector as in the guest; empty if unknown. */
   readonly auxv: Uint8Array;
   /** Its mappings. */
   readonly maps: readonly MemoryMap[];
@@ -33,8 +33,8 @@ export interface ProcessFacts {
 }
 
 /**
- * The notes. The first thread's status leads and the process's own notes follow it, as Linux orders them: a
- * reader takes that thread for the one that died.
+ * The notes. The first thread's status comes first and the process's own notes after it, as in Linux: readers
+ * take that thread for the one that crashed.
  */
 export function processNotes(facts: ProcessFacts, machine: CoreMachine = "x86-64"): CoreNote[] {
   const { process, threads, auxv, maps, commandLine } = facts;
@@ -80,7 +80,7 @@ function infoOf(process: Process, commandLine: readonly string[]): Uint8Array {
   view.setInt32(28, process.ppid, true);
   view.setInt32(32, process.pid, true);
   view.setInt32(36, process.pid, true);
-  // The last byte of each stays 0: both are read as C strings.
+  // The last byte of each stays 0, because both are read as C strings.
   const text = new TextEncoder();
   bytes.set(text.encode(process.name).subarray(0, FNAME_BYTES - 1), 40);
   bytes.set(text.encode(commandLine.join(" ")).subarray(0, PSARGS_BYTES - 1), 56);

@@ -1,6 +1,7 @@
 /**
- * RAM read through /proc/PID/mem: for a QEMU without a shared backend. Slower than a mapping (a system call a
- * page), with no fd to hand on, but it allocates nothing, and works for any VM that the caller may trace.
+ * RAM read through /proc/PID/mem: for a QEMU without a shared backend. Slower than a mapping (one system call
+ * per page) and without an fd to pass on, but it allocates nothing, and works for any VM that the caller may
+ * trace.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -25,14 +26,14 @@ export class ProcessRam implements RamPort {
   readonly #hostAddress: number;
 
   /**
-   * Takes a process's memory over.
+   * Takes over access to a process's memory.
    *
    * @param process the process; borrowed for the call
    * @param memory its /proc/PID/mem, which stays that of the program that ran when it was opened; owned,
    *   unless this throws
-   * @param hostAddress where its RAM block starts (QMP's gpa2hva, or its one mapping of RAM's size)
-   * @param pieces where the block's parts lie in the guest
-   * @throws {Fault} when it may not be looked at
+   * @param hostAddress the start of its RAM block (QMP's gpa2hva, or its only mapping of RAM's size)
+   * @param pieces where the block's parts are in the guest
+   * @throws {Fault} when it may not be accessed
    */
   constructor(process: HostProcess, memory: OwnedFd, hostAddress: number, pieces: readonly RamPiece[]) {
     this.#pid = process.pid;

@@ -1,13 +1,13 @@
 /**
- * The memory backends of a running QEMU, and their files in its table.
+ * The memory backends of a running QEMU, and their files.
  *
- * - With a monitor that told where each block of RAM is (told_memory.ts), maps tell the file behind it by
- *   device, inode and offset: exact.
- * - Without one, what the command line defines is looked for among the files that the process has mapped
- *   shared, by size; which of several that fit is which, assignments.ts lists as choices, to be tried.
+ * - With a monitor that reported the address of each block of RAM (told_memory.ts), maps give the file behind
+ *   each block by device, inode and offset: exact.
+ * - Without one, the command line's backends are matched by size with the files that the process has mapped
+ *   shared; if several assignments fit, assignments.ts lists them as choices to be tried.
  *
- * Each file is marked once and only the right one is opened (ram_file.ts); nothing of it is changed. An
- * expected lack (RAM that is not shared) is an outcome, with the option that is missing.
+ * Each file is marked once and only the right one is opened (ram_file.ts); nothing is changed. If something
+ * expected is missing (RAM that is not shared), the outcome names the option that is needed.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -41,17 +41,17 @@ export type { BackendKind } from "./ram_file.ts";
 export interface QemuBackend {
   /** Its id. */
   readonly id: string;
-  /** Which kind of file. */
+  /** The kind of file. */
   readonly kind: BackendKind;
   /** Whether it is a memfd, whatever its pages. */
   readonly memfd: boolean;
-  /** Whether it is a memfd that QEMU has sealed: its size stays, and its mode is nobody's wish. */
+  /** Whether it is a memfd that QEMU has sealed: its size is fixed, and nobody chose its mode. */
   readonly sealed: boolean;
   /** Its size. */
   readonly sizeBytes: number;
-  /** Where in its file it begins: not 0 for a memory-backend-file with `offset`. */
+  /** Its offset in its file: not 0 only for a memory-backend-file with `offset`. */
   readonly fileOffset: number;
-  /** Where QEMU has it mapped. */
+  /** Where it is mapped in QEMU. */
   readonly hostAddress: number;
 }
 
@@ -59,19 +59,19 @@ export interface QemuBackend {
 export interface QemuMemory {
   /** The process; borrowed. */
   readonly process: HostProcess;
-  /** What its command line says. */
+  /** Its memory configuration. */
   readonly options: QemuMemoryOptions;
   /** All its mappings. */
   readonly mappings: readonly HostMapping[];
-  /** The backends that make up its RAM, in order; or why there are none. */
+  /** The backends that form its RAM, in order; or why there are none. */
   readonly ram: {
     readonly shared: true;
     readonly backends: readonly QemuBackend[];
     /** Their files, read-only, in that order; owned by the caller. */
     readonly files: readonly OwnedFd[];
-    /** RAM that is not among them, for a person: a DIMM that is not shared. */
+    /** RAM that is not included, for a person: a DIMM that is not shared. */
     readonly missing: readonly string[];
-    /** How many assignments of files fit; 1 when it is known which is right. */
+    /** Number of consistent assignments of files; 1 if the right one is known. */
     readonly choices: number;
   } | {
     readonly shared: false;
@@ -80,22 +80,22 @@ export interface QemuMemory {
   };
 }
 
-/** What is known of a QEMU beside its number. */
+/** What is known about a QEMU besides its pid. */
 export interface QemuEvidence {
-  /** Who made its monitor listen; undefined when it was named by its number (see file_owner.ts). */
+  /** The uid that made its monitor listen; undefined if it was named by its pid (see file_owner.ts). */
   readonly monitorUid?: number | undefined;
-  /** What its monitor told. */
+  /** What its monitor reported. */
   readonly told?: ToldMemory | undefined;
-  /** Without that: which assignment of files to take, from 0. */
+  /** Otherwise: the index of the assignment of files to use. */
   readonly choice?: number | undefined;
 }
 
 /**
- * Looks for a QEMU's backends, and opens them.
+ * Finds and opens a QEMU's backends.
  *
  * @param process the QEMU process
- * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at or its files are
- *   not its own, `bad-argument` when it is not a QEMU
+ * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be accessed or its files are not
+ *   its own, `bad-argument` when it is not a QEMU
  */
 export function findQemuMemory(process: HostProcess, evidence: QemuEvidence = {}): QemuMemory {
   const { pid } = process;
@@ -133,7 +133,7 @@ export function findQemuMemory(process: HostProcess, evidence: QemuEvidence = {}
   return { ...bare, ram: { shared: true, ...matchFiles(look, options, wanted, choice) } };
 }
 
-/** The options of backends; one that the command line does not define was added later, by a monitor. */
+/** The options of backends; one that is not on the command line was added later through a monitor. */
 function backendsOf({ backends }: QemuMemoryOptions, ids: readonly string[]): BackendOption[] {
   return ids.map((id) =>
     backends.find((backend) => backend.id === id) ??
@@ -165,7 +165,7 @@ interface FilePart {
   readonly hostAddress: number;
 }
 
-/** What maps tell of the blocks that the monitor gave addresses for. */
+/** The mappings of the blocks whose addresses the monitor reported. */
 function filesBehind(
   mappings: readonly HostMapping[],
   { flatView, blocks }: ToldMemory,
@@ -228,7 +228,7 @@ function noFile(pid: number, id: string): Fault {
   );
 }
 
-/** Finds each backend's file among the open ones by what the command line says. */
+/** Matches backends with the open files by the command line. */
 function matchFiles(
   look: RamLook,
   options: QemuMemoryOptions,
@@ -240,7 +240,7 @@ function matchFiles(
   try {
     const { choices, lacking: id }: Assignments = assignFiles(options.backends, wanted, found);
     const chosen = choices[choice];
-    // What was passed by may be the very one.
+    // The file that was skipped may be the right one.
     if (chosen === undefined) throw whyNot ?? noFile(look.process.pid, id ?? wanted[0]?.id ?? "");
     const missing: string[] = [];
     const backends: QemuBackend[] = [];
@@ -249,7 +249,7 @@ function matchFiles(
       if (file === undefined) return missing.push(backend.id);
       const fd = openCandidate(look.process, file);
       files.push(fd);
-      // One file may be several backends, each from an offset of its own.
+      // One file may contain several backends at different offsets.
       const { offset: fileOffset, start: hostAddress } = look.mappings.find((mapping) =>
         fileName(mapping) === file.file && mapping.offset === backend.fileOffset
       ) ?? file.mapping;
@@ -279,7 +279,7 @@ function takeFiles(
   look: RamLook,
   isWanted: (file: string) => boolean,
 ): { readonly found: readonly RamCandidate[]; readonly whyNot: Fault | undefined } {
-  // The name in the table only spares looks at what cannot be RAM: sockets, devices, disks.
+  // The link's text is only used to skip what cannot be RAM: sockets, devices, disks.
   const names = new Set(look.mappings.map(({ path }) => path));
   const listed = look.process.descriptors().filter(({ target }) =>
     target.startsWith("/") && names.has(target)
@@ -299,7 +299,7 @@ function takeFiles(
       const file = takeRamFile(look, each, isKnown);
       if (file !== undefined) found.push(file);
     } catch (error) {
-      // A device, a file of somebody else's: QEMU maps such things, too, and they are not its RAM.
+      // A device, or somebody else's file: QEMU maps those as well, and they are not its RAM.
       whyNot ??= error instanceof Fault ? error : new Fault("refused", messageOf(error), { cause: error });
     }
   }

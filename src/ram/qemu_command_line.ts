@@ -1,7 +1,6 @@
 /**
- * What a QEMU's command line says about its memory: machine type, size, backends. Read from
- * /proc/PID/cmdline, so that a VM can be looked at whose monitor belongs to somebody else. The reading is
- * `src/qemu`'s, as the host probe has it; this adds the machine that QEMU takes when none is named.
+ * The memory configuration from /proc/PID/cmdline, for a VM whose monitor is used by somebody else. The
+ * parser is that of `src/qemu`, as in the host probe; this adds the machine type that QEMU uses by default.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -10,7 +9,7 @@ import { CommandLine } from "../qemu/command_line.ts";
 import { type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
 
 export type { BackendOption } from "../qemu/memory_options.ts";
-/** What was found; the machine is "pc" when none is named. */
+/** The memory configuration; the machine is "pc" by default. */
 export interface QemuMemoryOptions extends MemoryOptions {
   /** The program's name, as the process has it. */
   readonly program: string;
@@ -19,7 +18,7 @@ export interface QemuMemoryOptions extends MemoryOptions {
 /**
  * Reads the words of a command line, the program's name first.
  *
- * @throws {Fault} `too-large` when there are more than are read
+ * @throws {Fault} `too-large` when there are more than can be read
  */
 export function parseQemuCommandLine(words: readonly string[]): QemuMemoryOptions {
   const line = new CommandLine(words.slice(1));

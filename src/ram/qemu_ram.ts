@@ -1,8 +1,9 @@
 /**
  * The RAM of a running QEMU, opened read-only by its pid.
  *
- * With a shared backend it is mapped, and its files can be handed on; without one it is read through the
- * process. The layout comes from the flat view when the caller has one (QMP), else from the machine's rule.
+ * With a shared backend it is mapped, and its files can be passed on; without one it is read through the
+ * process. The layout comes from the flat view if the caller has one (QMP), otherwise from the machine's
+ * rule.
  * @module
  */
 import { OPEN } from "../../ffi/memfd.ts";
@@ -26,40 +27,40 @@ import type { ToldMemory } from "./told_memory.ts";
 import { type BackendKind, findQemuMemory, type QemuBackend, type QemuMemory } from "./qemu_backends.ts";
 import { type BackendSize, checkedLayout, type RamPiece, runLayout, splitLayout } from "./ram_layout.ts";
 
-/** How a QEMU's RAM is reached. */
+/** How a QEMU's RAM is accessed. */
 export type RamAccess = BackendKind | "process";
 
-/** What a caller knows. */
+/** What the caller knows. */
 export interface OpenQemuOptions {
   /** The text of `info mtree -f`. */
   readonly flatView?: string | undefined;
   /** Host address of the RAM block (gpa2hva of GPA 0), for RAM without a shared backend. */
   readonly hostAddress?: number | undefined;
-  /** Without a monitor, which of the assignments of files that fit to take ({@linkcode QemuRam.choices}). */
+  /** Without a monitor: the index of the assignment of files to use ({@linkcode QemuRam.choices}). */
   readonly choice?: number | undefined;
 }
 
-/** A QEMU's RAM, open. Owns everything; ends with its disposal. */
+/** A QEMU's RAM, open. Owns everything; closed by its disposal. */
 export interface QemuRam extends Disposable {
   /** The guest's memory. */
   readonly memory: PhysicalMemory;
-  /** How it is reached. */
+  /** How it is accessed. */
   readonly access: RamAccess;
-  /** The shared backends, in the order of {@linkcode RamPiece.backend}; empty without. */
+  /** The shared backends, in the order of {@linkcode RamPiece.backend}; empty if there are none. */
   readonly backends: readonly QemuBackend[];
-  /** Their read-only descriptors, in that order: borrowed; duplicate one to hand it on. */
+  /** Their read-only descriptors, in that order: borrowed; duplicate one to pass it on. */
   readonly fds: readonly number[];
-  /** Where RAM lies: the protocol's memsegs. */
+  /** The layout of RAM: the protocol's memsegs. */
   readonly pieces: readonly RamPiece[];
-  /** Bytes of RAM in all. */
+  /** Size of RAM, bytes. */
   readonly ramBytes: number;
-  /** Bytes of it below the hole. */
+  /** Size of RAM below the hole, bytes. */
   readonly lowBytes: number;
-  /** Where the layout comes from. */
+  /** The origin of the layout. */
   readonly layoutFrom: "flat-view" | "machine-rule";
-  /** How many assignments of files fit; 1 when there is no doubt. */
+  /** Number of consistent assignments of files; 1 if the right one is known. */
   readonly choices: number;
-  /** Backends that are more RAM and could not be opened, by id. */
+  /** Ids of backends that are more RAM and could not be opened. */
   readonly missing: readonly string[];
 }
 
@@ -68,8 +69,8 @@ export interface QemuRam extends Disposable {
  *
  * @param pid the QEMU process
  * @param options what the caller knows
- * @throws {Fault} `no-endpoint`, `bad-argument` (no QEMU), `refused` (may not be opened, or does not fit),
- *   `not-supported` (a machine whose rule is not known and no flat view; RAM that cannot be told apart)
+ * @throws {Fault} `no-endpoint`, `bad-argument` (not a QEMU), `refused` (may not be opened, or inconsistent),
+ *   `not-supported` (a machine without a known rule and without a flat view; RAM that cannot be identified)
  */
 export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam {
   using process = HostProcess.open(pid);
@@ -97,15 +98,15 @@ export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam
 
 /** The shared RAM of a running QEMU: its files, open but not mapped. */
 export interface QemuFiles {
-  /** How it is reached. */
+  /** How it is accessed. */
   readonly access: BackendKind;
   /** The backends, in the order of {@linkcode RamPiece.backend}. */
   readonly backends: readonly QemuBackend[];
   /** Their files, read-only, in that order; owned by the caller. */
   readonly files: readonly OwnedFd[];
-  /** Where their parts lie. */
+  /** Where their parts are in the guest. */
   readonly pieces: readonly RamPiece[];
-  /** Backends that are more RAM and are not among them, by id. */
+  /** Ids of backends that are more RAM and are not included. */
   readonly missing: readonly string[];
 }
 
@@ -113,9 +114,9 @@ export interface QemuFiles {
  * Opens the files of a QEMU's shared RAM.
  *
  * @param process the QEMU process
- * @param told what its monitor told
- * @param monitorUid who made its monitor listen (see file_owner.ts)
- * @returns pieces count from the beginning of each backend, not of its file
+ * @param told what its monitor reported
+ * @param monitorUid the uid that made its monitor listen (see file_owner.ts)
+ * @returns pieces with offsets from the start of each backend, not of its file
  * @throws {Fault} as {@linkcode openQemuRam}; `not-supported` when it is not shared
  */
 export function openQemuFiles(process: HostProcess, told: ToldMemory, monitorUid: number): QemuFiles {
@@ -138,7 +139,7 @@ export function openQemuFiles(process: HostProcess, told: ToldMemory, monitorUid
   }
 }
 
-/** Pieces that count from their backend's beginning, counted from that of its file. */
+/** Converts offsets from the start of a backend to offsets in its file. */
 export function inFiles(
   pieces: readonly RamPiece[],
   backends: readonly Pick<QemuBackend, "fileOffset">[],
@@ -168,7 +169,7 @@ function wrap(
     memory,
     pieces,
     lowBytes,
-    // The video hole below 1 MiB has RAM behind it, which the guest does not see.
+    // There is RAM behind the video hole below 1 MiB, which the guest does not see.
     ramBytes: rest.backends.length === 0
       ? pieces.reduce((sum, piece) => Math.max(sum, piece.fileOffset + piece.sizeBytes), 0)
       : rest.backends.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
@@ -208,7 +209,7 @@ function layoutOf(
   return checkedLayout(pieces, backends);
 }
 
-/** Where a machine has its own RAM, and where its first memory device lies; no family: arm64's virt. */
+/** Where a machine has its own RAM, and its first memory device; no family: arm64's virt. */
 function machineLayout(
   base: readonly BackendSize[],
   ramBytes: number,
@@ -246,11 +247,11 @@ function ramFiles(
 }
 
 /**
- * Presence by file offset, asked of the mapping that a process has.
+ * Which pages are present, by file offset, from the process's mapping of the file.
  *
  * @param process the QEMU
  * @param hostAddress where it has the file mapped
- * @throws {Fault} when it may not be looked at
+ * @throws {Fault} when it may not be accessed
  */
 export function presenceIn(process: HostProcess, hostAddress: number): FilePresence {
   const pagemap = new Pagemap(process);
@@ -261,12 +262,12 @@ export function presenceIn(process: HostProcess, hostAddress: number): FilePrese
 }
 
 function openThroughProcess(process: HostProcess, options: OpenQemuOptions): QemuRam {
-  // Its memory first, and what is in it after that: a set-uid program that it executes in between is looked
-  // at for what it is.
+  // Its memory is opened first, and identified afterwards, so that a set-uid program that it executes in
+  // between is recognised as such.
   const memory = process.openFile("mem", OPEN.READ_ONLY);
   try {
     const found = findQemuMemory(process);
-    // A look at what has become of it since.
+    // Checks what has become of it since.
     if (found.ram.shared) {
       for (const file of found.ram.files) file.close();
       throw new Fault(
@@ -301,7 +302,10 @@ function openThroughProcess(process: HostProcess, options: OpenQemuOptions): Qem
   }
 }
 
-/** QEMU maps a RAM block by itself, between guard pages: its size tells it, if only one has that size. */
+/**
+ * QEMU maps a RAM block separately, between guard pages: its size identifies it, if only one mapping has that
+ * size.
+ */
 function soleMapping(found: QemuMemory, lack: string, sizeBytes: number): number {
   const fits = found.mappings.filter((m) =>
     m.writable && m.sizeBytes === sizeBytes && m.offset === 0 && !m.path.startsWith("[")

@@ -1,11 +1,11 @@
 /**
- * One file of a QEMU's RAM, taken from the process's table once: everything that is asked of it, and
- * everything that is opened from it, goes by that one descriptor, so that a process which changes its table
- * meanwhile changes nothing.
+ * One file of a QEMU's RAM, taken from the process once: everything that is asked about it, and everything
+ * that is opened from it, uses that one descriptor, so that a process which changes its descriptors meanwhile
+ * changes nothing.
  *
- * It is believed to be RAM when it is a regular file that the process has mapped shared and for writing
- * (device and inode, not the name: whoever maps a file so has opened it for writing), when it belongs to who
- * the process is (file_owner.ts), and when its file system cannot keep us waiting (file_place.ts).
+ * It is accepted as RAM if it is a regular file that the process has mapped shared and writable (by device
+ * and inode, not by name: a process that maps a file in this way has opened it for writing), if it belongs to
+ * the process's owner (file_owner.ts), and if its file system cannot block us (file_place.ts).
  * @module
  */
 import {
@@ -27,24 +27,24 @@ import { parseDescriptorInfo } from "./file_place.ts";
 import type { HostProcess, ListedDescriptor } from "./host_process.ts";
 import type { HostMapping } from "./process_maps.ts";
 
-/** Which kind of file a backend is. */
+/** The kind of a backend's file. */
 export type BackendKind = "memfd" | "file" | "hugetlbfs";
 
-/** A file that a QEMU may have as its RAM: marked, not opened. */
+/** A file that may be a QEMU's RAM: marked with O_PATH, not opened. */
 export interface RamCandidate {
-  /** What the descriptor that was taken marks; owned. */
+  /** The O_PATH descriptor; owned. */
   readonly mark: OwnedFd;
-  /** Its device and inode, as maps tell them: "0:1:4711". */
+  /** Its device and inode, as in maps: "0:1:4711". */
   readonly file: string;
-  /** Its name in the process's table: a hint. */
+  /** Its link's text in the process: a hint. */
   readonly target: string;
-  /** Which kind of file. */
+  /** The kind of file. */
   readonly kind: BackendKind;
-  /** Whether it is a memfd: it has no name, and so no owner's wish behind its mode. */
+  /** Whether it is a memfd: it has no name, so its mode was not chosen by an owner. */
   readonly memfd: boolean;
   /** Its size. */
   readonly sizeBytes: number;
-  /** Where the process has its first mapped part, and which that is. */
+  /** The first mapping of it in the process, and its offset. */
   readonly mapping: HostMapping;
 }
 
@@ -54,21 +54,21 @@ export interface RamLook {
   readonly process: HostProcess;
   /** Who may own its files. */
   readonly owners: FileOwners;
-  /** Where its files are. */
+  /** Identifies its files. */
   readonly places: FilePlaces;
-  /** Its mappings that are shared and writable. */
+  /** Its shared, writable mappings. */
   readonly mappings: readonly HostMapping[];
 }
 
 const O_ACCMODE = 3;
 
 /**
- * Takes a file of a process, as a mark: it is opened ({@linkcode openCandidate}) when it is the right one.
- * Others need not be open to us: an ivshmem device's, say, whose mode is 0.
+ * Marks a file of a process with O_PATH; {@linkcode openCandidate} opens the right one. Others may not be
+ * accessible to us, such as an ivshmem device's with mode 0.
  *
- * @param listed which one
- * @param isKnown told the file's device and inode: true when it need not be taken (again)
- * @returns undefined when the process does not have it mapped as its RAM, or not open any more
+ * @param listed the descriptor
+ * @param isKnown called with the file's device and inode: true if it is not needed (again)
+ * @returns undefined if the process does not have it mapped as RAM, or no longer open
  * @throws {Fault} `refused`, with the reason, for one that it has mapped and that does not belong to its
  *   owner
  */
@@ -106,31 +106,28 @@ export function fileName({ device, inode }: { readonly device: string; readonly 
 }
 
 /**
- * Opens a candidate for reading alone.
+ * Opens a candidate read-only.
  *
- * @throws {Fault} `refused`; `busy` when its owner holds a lease on it
+ * @throws {Fault} `refused`; `busy` when its owner holds a file lease on it
  */
 export function openCandidate(process: HostProcess, { mark }: RamCandidate): OwnedFd {
   return openForReading(process, mark);
 }
 
-/**
- * Whether a file is sealed as QEMU seals its memfds: its size is for ever. Only memory without a name can be.
- */
+/** Whether a file is sealed like QEMU's memfds: its size is fixed. Only memory without a name can be. */
 export function isSealed(fd: number): boolean {
   return (getSeals(fd) & SEAL.SHRINK) !== 0;
 }
 
-/** Marks the file of a descriptor that the process has open for reading and writing, as QEMU has its RAM. */
+/** Marks the file of a descriptor that the process has open for reading and writing, like QEMU's RAM. */
 function pin(process: HostProcess, fd: number): OwnedFd | undefined {
   try {
-    // Only a first look, which spares the rest: the process may change it at once. What counts is what it has
-    // mapped.
+    // Only a first check that avoids work: the process may change it at once. What it has mapped is decisive.
     const { flags } = parseDescriptorInfo(process.read(`fdinfo/${fd}`));
     if ((flags & OPEN.PATH) !== 0 || (flags & O_ACCMODE) !== OPEN.READ_WRITE) return undefined;
     return process.pin(fd);
   } catch (error) {
-    // Closed meanwhile; a process that has ended fails at the next look, too.
+    // Closed meanwhile; if the process has ended, the next read fails, too.
     if (error instanceof Fault && error.code === "no-endpoint") return undefined;
     throw error;
   }
@@ -156,7 +153,7 @@ function openForReading(process: HostProcess, file: OwnedFd): OwnedFd {
     return reopen(file.fd, OPEN.READ_ONLY | OPEN.NOCTTY);
   } catch (error) {
     if (!(error instanceof OsError)) throw error;
-    // A lease of its owner's is broken by this very try, and gone after 45 s.
+    // This attempt breaks a file lease of its owner, which ends after 45 s.
     throw new Fault(
       isOsError(error, "EAGAIN") ? "busy" : "refused",
       `Cannot open the RAM of QEMU ${process.pid}: ${error.errnoName}; run as QEMU's user, or as root`,

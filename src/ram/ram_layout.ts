@@ -1,7 +1,7 @@
 /**
- * Where a machine's RAM lies: which part of which backend at which guest-physical address. A plain list, made
- * from QEMU's flat view when there is a monitor, else from the machine's rule; both are checked against the
- * backends' sizes.
+ * The layout of a machine's RAM: which part of which backend is at which guest-physical address. A plain
+ * list, made from QEMU's flat view if there is a monitor, otherwise from the machine's rule; both are checked
+ * against the backends' sizes.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -11,17 +11,17 @@ import { MAX_GUEST_GPA } from "../base/limits.ts";
 export interface RamPiece {
   /** Guest-physical address. */
   readonly gpa: number;
-  /** Where in the backend's file it starts. */
+  /** Its offset in the backend's file. */
   readonly fileOffset: number;
   /** Its size. */
   readonly sizeBytes: number;
-  /** Which backend: index into the list of backends. */
+  /** The backend: index into the list of backends. */
   readonly backend: number;
 }
 
-/** A backend as a layout sees it. */
+/** A backend, as used by a layout. */
 export interface BackendSize {
-  /** Its id, which the flat view names. */
+  /** Its id, which the flat view contains. */
   readonly id: string;
   /** Its size. */
   readonly sizeBytes: number;
@@ -30,8 +30,8 @@ export interface BackendSize {
 const PAGE_BYTES = 4096;
 
 /**
- * Whether a piece is one: the text that it comes from may have its end before its beginning, and numbers that
- * a double rounds.
+ * Whether a piece is valid: the text that it comes from may have an end before its start, or numbers that a
+ * double rounds.
  */
 function isRange({ gpa, fileOffset, sizeBytes }: RamPiece): boolean {
   return gpa >= 0 && sizeBytes > 0 && gpa + sizeBytes <= MAX_GUEST_GPA && Number.isSafeInteger(fileOffset) &&
@@ -39,9 +39,9 @@ function isRange({ gpa, fileOffset, sizeBytes }: RamPiece): boolean {
 }
 
 /**
- * Sorts pieces, joins neighbours, and checks them.
+ * Sorts pieces, merges adjacent ones, and checks them.
  *
- * @throws {Fault} `refused` when they overlap, are not whole pages, or reach past their backend
+ * @throws {Fault} `refused` when they overlap, are not whole pages, or exceed their backend
  */
 export function checkedLayout(pieces: readonly RamPiece[], backends: readonly BackendSize[]): RamPiece[] {
   const sorted = [...pieces].sort((a, b) => a.gpa - b.gpa);
@@ -95,7 +95,7 @@ export function checkedLayout(pieces: readonly RamPiece[], backends: readonly Ba
   return out;
 }
 
-/** Lays backends one after the other, in one run from `base` on. */
+/** Places backends one after the other, contiguously from `base` on. */
 export function runLayout(backends: readonly BackendSize[], base: number): RamPiece[] {
   let gpa = base;
   const pieces = backends.map(({ sizeBytes }, backend): RamPiece => {
@@ -106,7 +106,7 @@ export function runLayout(backends: readonly BackendSize[], base: number): RamPi
   return checkedLayout(pieces, backends);
 }
 
-/** Lays backends, one after the other, below `low` and from 4 GiB on. */
+/** Places backends one after the other, below `low` and from 4 GiB on. */
 export function splitLayout(backends: readonly BackendSize[], low: number): RamPiece[] {
   const pieces: RamPiece[] = [];
   let offset = 0;

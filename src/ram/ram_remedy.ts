@@ -1,14 +1,14 @@
 /**
- * What to start a QEMU with so that its RAM can be shared: options that this very command line takes beside
- * what it has. QEMU refuses `memory-backend` beside a NUMA node's `memdev` and beside `-mem-path`, and a
- * second object of one id; `-machine` may be given again.
+ * The options with which to start a QEMU so that its RAM can be shared: options that are valid together with
+ * this command line. QEMU refuses `memory-backend` together with a NUMA node's `memdev` or with `-mem-path`,
+ * and a second object with the same id; `-machine` may be repeated.
  *
- * The one source of that advice: the host probe, the daemon and `pid:` all tell what stands here.
+ * The only source of that advice, used by the host probe, the daemon and `pid:`.
  * @module
  */
 import type { MemoryOptions } from "../qemu/memory_options.ts";
 
-/** What the advice hangs on. */
+/** What the advice depends on. */
 export type RemedyOptions =
   & Pick<
     MemoryOptions,
@@ -16,29 +16,32 @@ export type RemedyOptions =
   >
   & Partial<Pick<MemoryOptions, "manager">>;
 
-/** An id that may be typed in a shell as it stands. */
+/** An id that needs no quoting in a shell. */
 const PLAIN_ID = /^[\w.-]{1,64}$/;
 const MAX_CHANGES = 4;
 
 /**
- * What to add or to change, as it is typed: in the form of who has started the VM.
+ * What to add or to change, in the form of the manager that has started the VM.
  *
- * @param options what the command line says
+ * @param options the memory configuration
  */
 export function remedyOptions(options: RemedyOptions): string {
   const { backends, manager = "" } = options;
   switch (manager) {
     case "libvirt":
+    case "libvirt-session":
     case "kubevirt": {
       // Huge pages are files already, and a domain has one <memoryBacking>.
       const isFile = backends.some(({ type }) => type === "memory-backend-file");
-      const where = manager === "libvirt"
-        ? "in the domain (virsh edit)"
-        : "in the domain, by a hook sidecar (onDefineDomain)";
+      const where = manager === "kubevirt"
+        ? "in the domain, by a hook sidecar (onDefineDomain)"
+        : "in the domain (virsh edit)";
       return isFile
         ? `<access mode='shared'/> in <memoryBacking> ${where}`
         : `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking> ${where}`;
     }
+    case "nova":
+      return "file_backed_memory in [libvirt] of nova.conf: nova writes the domain anew at each start";
     case "proxmox":
       return options.isNuma
         ? `numa: 0 and no hugepages, and then args: ${qemuOptions({ ...options, ...PLAIN })}`
@@ -47,9 +50,25 @@ export function remedyOptions(options: RemedyOptions): string {
       return `raw.qemu: ${qemuOptions(options)} (incus config set)`;
     case "kata":
       return 'file_mem_backend = "/dev/shm" (configuration.toml)';
+    case "multipass":
+      return "another manager: Multipass passes QEMU no options of yours";
+    case "quickemu":
+      return quickemuOptions(qemuOptions(options));
+    case "lima":
+      return limaOptions(qemuOptions(options));
     default:
       return qemuOptions(options);
   }
+}
+
+/** Options of QEMU's as quickemu takes them. */
+export function quickemuOptions(options: string): string {
+  return `quickemu --extra_args "${options}"`;
+}
+
+/** Options of QEMU's as Lima takes them: it starts what this variable says, with its own options behind. */
+export function limaOptions(options: string): string {
+  return `QEMU_SYSTEM_X86_64="qemu-system-x86_64 ${options}" in the environment of limactl start`;
 }
 
 /** The machine's RAM without anything behind it. */

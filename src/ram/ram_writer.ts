@@ -1,8 +1,8 @@
 /**
- * The one place that can write guest RAM: a writable mapping of a QEMU's shared backends, made when the first
- * write is granted.
+ * The only code that writes guest RAM: a writable mapping of a QEMU's shared backends, made at the first
+ * permitted write.
  *
- * It stores bytes at physical runs that its caller has translated and admitted; it asks for no permission
+ * It stores bytes at physical runs that its caller has translated and checked; it checks no permissions
  * itself. An aligned write of 1, 2, 4 or 8 bytes within one run is a single atomic store; anything else is
  * copied run by run.
  * @module
@@ -34,7 +34,7 @@ export class RamWriter implements Disposable {
    *
    * @param backends the QEMU's shared backends
    * @param fds their files, open for reading, in that order; borrowed for the call
-   * @param pieces where their parts lie
+   * @param pieces where their parts are in the guest
    * @throws {Fault} `not-supported` when there are none, `refused` when one may not be opened for writing or
    *   shrank
    */
@@ -67,10 +67,10 @@ export class RamWriter implements Disposable {
   /**
    * Stores bytes at physical runs, in order.
    *
-   * @param runs where, all of it RAM
-   * @param bytes as many as the runs have
-   * @returns false when a run is not RAM of these backends: then nothing was stored
-   * @throws {Fault} `refused` when a backend was cut meanwhile: then the bytes are nowhere
+   * @param runs where, all of it in RAM
+   * @param bytes as many as the runs contain
+   * @returns false if a run is not RAM of these backends; then nothing was stored
+   * @throws {Fault} `refused` when a backend was truncated meanwhile; then the bytes are lost
    */
   store(runs: readonly PhysicalRun[], bytes: Uint8Array): boolean {
     const places: FileRun[] = [];

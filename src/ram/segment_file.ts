@@ -1,10 +1,10 @@
 /**
- * RAM that stands as it is in a file, a segment after the other: an ELF core, a LiME image. Each segment is
- * viewed where the file has it; one whose place is not 4-aligned cannot be viewed as words and is read page
- * by page, and so is a file that is too large to be mapped.
+ * RAM stored unchanged in a file, one segment after the other: an ELF core, a LiME image. Each segment is
+ * mapped where it is in the file; one whose offset is not a multiple of 4 cannot be viewed as words and is
+ * read page by page, and so is a file that is too large to be mapped.
  *
- * A file may tell the same RAM twice (kdump lists the kernel's image apart). That is accepted as long as both
- * tell the same: a few pages of what overlaps are compared, and a file that contradicts itself is refused.
+ * A file may contain the same RAM twice (kdump stores the kernel's image separately). That is accepted if
+ * both are equal: a few pages of the overlap are compared, and an inconsistent file is refused.
  * @module
  */
 import { seekData, seekHole, statFd } from "../../ffi/memfd.ts";
@@ -19,7 +19,7 @@ import type { RamPort, RamSegment } from "../guest/ram_port.ts";
 import { indexAtOrBelow } from "./sorted_search.ts";
 
 const PAGE_BYTES = 4096;
-/** Pages of an overlap that are compared: its first, its last, and some between. */
+/** Number of pages of an overlap that are compared: the first, the last, and some between. */
 const COMPARED_PAGES = 16;
 
 /** Which bytes of the file are which RAM. */
@@ -28,11 +28,11 @@ export interface FileSegment {
   readonly gpa: number;
   /** A multiple of 4096. */
   readonly sizeBytes: number;
-  /** Where in the file it starts. */
+  /** Its offset in the file. */
   readonly fileOffset: number;
 }
 
-/** A segment of the file as the walker sees it. */
+/** A segment of the file, as used by the walker. */
 type ViewedSegment = RamSegment & FileSegment;
 
 /** A file of segments as a RAM source. */
@@ -45,14 +45,14 @@ export class SegmentFile implements RamPort {
   readonly #pieces: readonly ViewedSegment[];
 
   /**
-   * Reads where the segments are, checks them and maps the file.
+   * Reads the segments' places, checks them and maps the file.
    *
-   * @param fd the file, open for reading; owned from now on, also when this throws
-   * @param what what kind of file it is: "ELF core"
-   * @param name what to call it in messages
-   * @param read tells the segments of the file, which has so many bytes; it may throw
-   * @throws {Fault} `refused` when a segment reaches past the file's end or past what a guest can address, or
-   *   two of them contradict each other
+   * @param fd the file, open for reading; owned from now on, even if this throws
+   * @param what the kind of file: "ELF core"
+   * @param name its name in messages
+   * @param read returns the segments of the file, given its size in bytes; it may throw
+   * @throws {Fault} `refused` when a segment exceeds the file or the largest guest address, or two of them
+   *   are inconsistent
    */
   constructor(fd: OwnedFd, what: string, name: string, read: (sizeBytes: number) => readonly FileSegment[]) {
     this.#fd = fd;
@@ -113,7 +113,7 @@ export class SegmentFile implements RamPort {
     }
   }
 
-  /** Ends the mapping and closes the file. */
+  /** Unmaps and closes the file. */
   [Symbol.dispose](): void {
     this.#mapping?.[Symbol.dispose]();
     this.#fd.close();
@@ -128,7 +128,7 @@ export class SegmentFile implements RamPort {
     return (this.#pieces[index] as ViewedSegment).gpa;
   }
 
-  /** Holes of the file, rounded so that a page counts as there when any byte of it is. */
+  /** The file's holes, rounded so that a page counts as present if any byte of it is. */
   #next(gpa: number, end: number, seek: (fd: number, offset: number) => number): number {
     const piece = this.#pieceAt(gpa);
     if (piece === undefined) return end;
@@ -141,7 +141,7 @@ export class SegmentFile implements RamPort {
   }
 }
 
-/** Makes one list without overlap out of what a file tells. */
+/** Makes a list without overlaps from a file's segments. */
 class SegmentList {
   readonly #fd: number;
   readonly #name: string;
@@ -169,7 +169,7 @@ class SegmentList {
       const rest = piece.sizeBytes - twice;
       if (rest === 0) continue;
       const fileOffset = piece.fileOffset + twice;
-      // Neighbours in both are one.
+      // Segments that are adjacent in both are merged.
       if (last.fileOffset + last.sizeBytes === fileOffset) {
         out[out.length - 1] = { ...last, sizeBytes: last.sizeBytes + rest };
       } else out.push({ gpa: end, sizeBytes: rest, fileOffset });
@@ -182,14 +182,14 @@ class SegmentList {
     assert(gpa % PAGE_BYTES === 0 && sizeBytes % PAGE_BYTES === 0, "a segment is whole pages");
     const missing = fileOffset + sizeBytes - this.#sizeBytes;
     if (!(missing <= 0)) throw this.#refused(`it is cut short, ${missing} bytes are missing`);
-    // Not only larger than any machine: doubles and frame numbers end there.
+    // Not only larger than any machine: it is also the limit of doubles and frame numbers.
     if (!(gpa + sizeBytes <= MAX_GUEST_GPA)) {
       const [at, last] = [gpa.toString(16), MAX_GUEST_GPA.toString(16)];
       throw this.#refused(`it has memory at 0x${at}, and addresses end at 0x${last}`);
     }
   }
 
-  /** Compares pages of what two segments tell of the same RAM. */
+  /** Compares pages of two segments that contain the same RAM. */
   #compare(first: FileSegment, second: FileSegment, sizeBytes: number): void {
     const [a, b] = this.#pages;
     const shift = second.gpa - first.gpa;

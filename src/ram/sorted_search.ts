@@ -1,15 +1,15 @@
 /**
- * A search in whatever is sorted by a number: segments, records, runs of pages.
+ * A binary search in anything sorted by a number: segments, records, runs of pages.
  * @module
  */
 
 /**
  * The last element whose key is at or below a value.
  *
- * @param count how many elements there are
- * @param value what to look for
- * @param keyOf the key of an element; it does not fall from one to the next
- * @returns its index, or -1 when all keys are above
+ * @param count number of elements
+ * @param value the value to look for
+ * @param keyOf the key of an element; must not decrease from one to the next
+ * @returns its index, or -1 if all keys are above the value
  */
 export function indexAtOrBelow(count: number, value: number, keyOf: (index: number) => number): number {
   let low = 0;

@@ -1,8 +1,9 @@
 /**
- * A kernel's symbols as an ELF file (System V ABI; x86-64 and arm64) for debuggers: names and addresses, code
- * and data apart, and none of the bytes, which the debugger reads of the guest itself.
+ * A kernel's symbols as an ELF file (System V ABI; x86-64 and arm64) for debuggers: names and addresses, with
+ * code and data distinguished, and without contents, which the debugger reads from the guest itself.
  *
- * Names are the guest's: what cannot be a symbol's name is left out, since a debugger prints it as it is.
+ * Names come from the guest: those that cannot be a symbol's name are omitted, because a debugger prints them
+ * unescaped.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -19,11 +20,11 @@ const STB_GLOBAL = 1 << 4;
 const NAMES = ["", ".text", ".data", ".symtab", ".strtab", ".shstrtab"] as const;
 const IS_NAME = /^[!-~]{1,511}$/;
 
-/** The file, and how many symbols it tells. */
+/** The file, and its number of symbols. */
 export interface SymbolFile {
-  /** All of it. */
+  /** The whole file. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Symbols in it. */
+  /** Number of symbols. */
   readonly count: number;
 }
 
@@ -33,7 +34,7 @@ interface Placed {
   readonly address: bigint;
 }
 
-/** A section's header, but for its name. */
+/** A section's header without its name. */
 interface Section {
   readonly type: number;
   readonly flags?: number;
@@ -49,8 +50,8 @@ interface Section {
  * Makes the file.
  *
  * @param symbols address (signed, src/base/ids.ts) by name; those outside the kernel's half (per-CPU offsets)
- *   are left out
- * @param codeEnd where code ends and data begins: `_etext`
+ *   are omitted
+ * @param codeEnd the end of code and start of data: `_etext`
  */
 export function symbolFile(
   symbols: ReadonlyMap<string, number>,

@@ -1,6 +1,6 @@
 /**
- * What the ends of a measured or tested channel do: produce numbered messages, consume and check them, echo,
- * stream. Every produced message begins with its number, and its last word follows from it: a consumer checks
+ * The loads of measured or tested channels: produce numbered messages, consume and check them, echo, stream.
+ * Every message begins with its number, and its last word is derived from it, so that a consumer can check
  * all of them.
  * @module
  */
@@ -9,19 +9,19 @@ import { Stream } from "../v2v/stream.ts";
 
 const TIMEOUT_MS = 30_000;
 
-/** Fills the numbered message `i`: its number in the first word, derived words behind it. */
+/** Fills message number `i`: the number in the first word, derived words after it. */
 function fillNumbered(words: Int32Array, i: number): void {
   words[0] = i;
   words[1] = Math.imul(i, 0x9e3779b1);
   words[words.length - 1] = ~i;
 }
 
-/** Whether this is the numbered message `i`. */
+/** Whether this is message number `i`. */
 function isNumbered(words: Int32Array, i: number): boolean {
   return words[0] === (i | 0) && words[1] === Math.imul(i, 0x9e3779b1) && words[words.length - 1] === ~i;
 }
 
-/** Sends `count` numbered messages of `bytes` bytes, `batch` of them a doorbell. */
+/** Sends `count` numbered messages of `bytes` bytes, `batch` per doorbell. */
 export function produce(channel: Channel, bytes: number, count: number, batch: number): void {
   const payload = new Uint8Array(bytes);
   const words = new Int32Array(payload.buffer);
@@ -43,7 +43,7 @@ export function produce(channel: Channel, bytes: number, count: number, batch: n
   sender.send();
 }
 
-/** Takes `count` numbered messages, each copied out and checked. */
+/** Receives `count` numbered messages; each is copied out and checked. */
 export function consume(channel: Channel, bytes: number, count: number): void {
   const payload = new Uint8Array(bytes);
   const words = new Int32Array(payload.buffer);
@@ -84,7 +84,7 @@ export function echo(channel: Channel, count: number, fast: boolean): void {
   }
 }
 
-/** Streams this many bytes, a multiple of 1 MiB. */
+/** Streams this many bytes (a multiple of 1 MiB). */
 function streamBytes(channel: Channel, bytes: number): void {
   const out = new Stream(channel);
   const chunk = new Uint8Array(1 << 20);
@@ -95,7 +95,7 @@ function streamBytes(channel: Channel, bytes: number): void {
   }
 }
 
-/** Receives a stream to its end; how many bytes came. */
+/** Receives a stream to its end; returns the number of bytes. */
 export function drainStream(channel: Channel): number {
   const stream = new Stream(channel);
   const target = new Uint8Array(1 << 18);
@@ -108,7 +108,7 @@ export function drainStream(channel: Channel): number {
   }
 }
 
-/** Sends 64-byte messages and awaits each back; the round trips in us. */
+/** Sends 64-byte messages and waits for each to return; the round trips in us. */
 export function pingPong(channel: Channel, count: number, fast: boolean): Float64Array {
   if (fast) channel.requestFastReceive();
   const payload = new Uint8Array(64);

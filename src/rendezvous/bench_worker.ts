@@ -7,17 +7,17 @@ import { messageOf } from "../base/fault.ts";
 import { doWords } from "./bench_load.ts";
 import { connectProcess } from "./process_connector.ts";
 
-/** What the thread is told. */
+/** The thread's task. */
 export interface BenchOrder {
   /** The runtime directory. */
   readonly runtimeDir: string;
-  /** Where to connect. */
+  /** The prefix to connect to. */
   readonly prefix: string;
-  /** What to do. */
+  /** The load. */
   readonly words: readonly string[];
 }
 
-/** What it answers: nothing ("") when it is done, or what went wrong. */
+/** The answer: "" when done, or what went wrong. */
 export type BenchAnswer = string;
 
 const SPIN_NS = 2_000_000;

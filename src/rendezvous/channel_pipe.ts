@@ -1,6 +1,6 @@
 /**
- * A channel as a pipe for a shell, as socat has it: standard input goes to the other end, what comes from
- * there to standard output. As a stream, bytes; without, a message is a line.
+ * A channel as a pipe for a shell, similar to socat: standard input is sent to the other end, and what it
+ * sends goes to standard output. As a stream of bytes, or with one message per line.
  *
  * When it ends. RING.md has no half-close, so an end of input is told by our own flag (src/v2v/stream.ts),
  * and: both ends' inputs are over: done. Ours is over and had something: done once the other end has taken
@@ -15,19 +15,19 @@ import { SLICE_NS } from "../v2v/channel_parts.ts";
 import { MS } from "../base/clock.ts";
 import { Stream } from "../v2v/stream.ts";
 
-/** Where a pipe's bytes come from and go to. */
+/** The streams of a pipe. */
 export interface PipeEnds {
-  /** What goes to the other end. */
+  /** What is sent to the other end. */
   readonly input: ReadableStream<Uint8Array>;
-  /** What came from there; closed when no more comes. */
+  /** What the other end sends; closed at its end. */
   readonly output: WritableStream<Uint8Array>;
-  /** Ends the pipe; its reason is thrown. */
+  /** Aborts the pipe; its reason is thrown. */
   readonly signal?: AbortSignal;
-  /** How long to wait for an answer after the end of input; 500 unless told. */
+  /** How long to wait for an answer after the end of input, ms; 500 by default. */
   readonly lingerMs?: number;
 }
 
-/** Bytes moved. */
+/** Numbers of bytes. */
 export interface PipeResult {
   /** To the other end. */
   readonly sentBytes: number;
@@ -39,18 +39,18 @@ const DEFAULT_LINGER_MS = 500;
 const BUFFER_BYTES = 262_144;
 const NEWLINE = 10;
 
-/** Either kind of pipe, as the common part sees it. */
+/** The common interface of both kinds of pipe. */
 interface Carrier {
-  /** Sends some of the input; false when the other end is going. */
+  /** Sends some input; false when the other end is leaving. */
   send(bytes: Uint8Array): Promise<boolean>;
-  /** The input is over. */
+  /** The input has ended. */
   end(): Promise<void>;
-  /** What came, or "ended" when no more comes, or "quiet" when nothing did for a while. */
+  /** Received data, "ended" at the end, or "quiet" when nothing arrived for a while. */
   receive(): Promise<Uint8Array | "ended" | "quiet">;
 }
 
 /**
- * Pipes until it is over, then disconnects.
+ * Copies until the end, then disconnects.
  *
  * @param channel the channel; it is disconnected afterwards, whatever happens
  * @param asStream bytes instead of lines
@@ -93,7 +93,7 @@ class Pipe {
     } finally {
       this.#over = true;
       this.#ends.signal?.removeEventListener("abort", onAbort);
-      // A terminal's read cannot be cancelled: its promise is left behind, as the process is about to be.
+      // A terminal's read cannot be cancelled: its promise is abandoned, since the process is about to end.
       reader.cancel().catch(() => {});
       await within(upward, 2 * SLICE_NS / MS);
     }
@@ -162,7 +162,7 @@ class Pipe {
   }
 }
 
-/** Waits for a promise, but no longer than this. */
+/** Waits for a promise, at most that long. */
 async function within(promise: Promise<unknown>, ms: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   await Promise.race([promise, new Promise((resolve) => timer = setTimeout(resolve, ms))]);
@@ -193,7 +193,7 @@ class ByteCarrier implements Carrier {
   }
 }
 
-/** Lines, each a message of type 0. A last line without a newline is one, too. */
+/** Lines, each as a message of type 0. A last line without a newline counts as well. */
 class LineCarrier implements Carrier {
   readonly #channel: Channel;
   #rest = new Uint8Array(0);

@@ -1,16 +1,16 @@
 /**
- * Memory that the other side of a rendezvous hands over. It may be anything: it is checked in an order in
- * which no question that is asked of it can wait for its maker, or be answered differently later.
+ * Checks memory that the other side of a rendezvous passes. It may be anything, so the checks are in an order
+ * in which none can block on its creator, or have a different result later.
  *
- * Only a memfd that is sealed against shrinking will do: it cannot be cut under the mapping, and its pages
- * are the kernel's and no server's. One of huge pages is refused as well, for it can be mapped and unmapped
- * in huge pages only.
+ * Only a memfd sealed against shrinking is accepted: it cannot be truncated while it is mapped, and its pages
+ * come from the kernel and not from a file server. One with huge pages is refused as well, because it can
+ * only be mapped and unmapped in huge pages.
  * @module
  */
 import { createMemfd, getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
 import { isOsError } from "../../ffi/os_error.ts";
 
-/** Bytes of the memory, or why it is not to be used. */
+/** The memory's size in bytes, or why it is not accepted. */
 export type ForeignMemory =
   | { readonly ok: true; readonly sizeBytes: number }
   | { readonly ok: false; readonly reason: string };
@@ -20,10 +20,9 @@ const WRONG_KIND: ForeignMemory = {
   reason: "is not a memfd that is sealed against shrinking",
 };
 
-/** Looks at memory that was handed over; the descriptor is borrowed. */
+/** Checks memory that was passed; the descriptor is borrowed. */
 export function inspectMemory(fd: number): ForeignMemory {
-  // First whether it is a memfd at all: asking a file for its size may have to wait for whoever serves the
-  // file.
+  // First whether it is a memfd at all: asking another file for its size may block on its server.
   if ((sealsOf(fd) & SEAL.SHRINK) === 0) return WRONG_KIND;
   const status = statFd(fd);
   if (!status.isRegular) return WRONG_KIND;
@@ -42,7 +41,7 @@ function sealsOf(fd: number): number {
 
 let device: number | undefined;
 
-/** The one file system of all memfds; those of huge pages are on another. */
+/** The file system of all memfds; those with huge pages are on another. */
 function memfdDevice(): number {
   if (device !== undefined) return device;
   using own = createMemfd("vmsig-memfd-device", 0);

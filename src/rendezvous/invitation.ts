@@ -1,7 +1,7 @@
 /**
- * The one packet of a rendezvous between processes: what the listener sends with the region and the
- * doorbells, or in its place why it does not. CBOR, as RING.md has it; the refusal is ours, shaped as a
- * control socket's REFUSED.
+ * The single packet of a rendezvous between processes: the listener sends it with the region and the
+ * doorbells, or with its refusal. CBOR as specified in RING.md; the refusal is our own addition, in the form
+ * of a control socket's REFUSED.
  * @module
  */
 import { decode, encode } from "cborg";
@@ -9,13 +9,13 @@ import { CODE, codeName } from "../base/codes.ts";
 import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
 import { MAX_ORDER } from "../v2v/region_layout.ts";
 
-/** Bytes of the packet at most. */
+/** Size limit of the packet, bytes. */
 export const MAX_INVITATION_BYTES = 1024;
-/** Descriptors of an invitation: the region, then the four doorbells. */
+/** Number of descriptors of an invitation: the region, then the four doorbells. */
 export const INVITATION_FDS = 5;
 const PROTO = 1;
 
-/** What an invitation says. */
+/** The contents of an invitation. */
 export interface Invitation {
   /** The region's generation. */
   readonly generation: number;
@@ -25,22 +25,22 @@ export interface Invitation {
   readonly consOrder: number;
 }
 
-/** An invitation as it travels. */
+/** An invitation as a packet. */
 export function encodeInvitation(invitation: Invitation): Uint8Array<ArrayBuffer> {
   return new Uint8Array(encode({ proto: PROTO, ...invitation }));
 }
 
-/** A refusal as it travels. */
+/** A refusal as a packet. */
 export function encodeRefusal(code: "busy" | "not-admitted", reason: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(encode({ proto: PROTO, code: CODE[code], reason }));
 }
 
 /**
- * Reads the packet.
+ * Parses the packet.
  *
- * @param bytes the packet, whole
- * @param who what is connected to, for the error
- * @throws {Fault} the listener's own code when it refused; `protocol-error` when it is not a valid invitation
+ * @param bytes the whole packet
+ * @param who the listener's name, for the error
+ * @throws {Fault} the listener's own code if it refused; `protocol-error` if it is not a valid invitation
  */
 export function decodeInvitation(bytes: Uint8Array, who: string): Invitation {
   const map = decodeMap(bytes, who);

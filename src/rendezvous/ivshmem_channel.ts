@@ -1,6 +1,6 @@
 /**
- * Listening and connecting over an ivshmem device of a host process: the handshake lies in the region's head,
- * since there is no socket between the two ends.
+ * Listening and connecting over the ivshmem device of a host process: the handshake is in the region's
+ * header, since there is no socket between the two ends.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -14,22 +14,22 @@ import type { IvshmemDevice } from "./ivshmem_device.ts";
 import { IvshmemLink } from "./ivshmem_link.ts";
 import { DEFAULT_ORDER } from "./process_listener.ts";
 
-/** How an end over ivshmem behaves. */
+/** Options of an end over ivshmem. */
 export interface IvshmemChannelOptions {
-  /** Listener: order of the outgoing ring; 4, or what the memory holds, unless told. */
+  /** Listener: order of the outgoing ring; by default 4, or the largest that fits. */
   readonly prodOrder?: number;
-  /** Listener: order of the incoming ring; 4, or what the memory holds, unless told. */
+  /** Listener: order of the incoming ring; by default 4, or the largest that fits. */
   readonly consOrder?: number;
-  /** How the channel behaves. */
+  /** Options of the channel. */
   readonly tuning?: ChannelTuning;
-  /** The time. */
+  /** The clock. */
   readonly clock?: Clock;
 }
 
-/** How often the head is looked at in a handshake. */
+/** Interval at which the header is polled during a handshake, ms. */
 const LOOK_NS = 5 * MS;
 
-/** A region of a device that is listened on. */
+/** A listener on a device's region. */
 export class IvshmemListener implements Disposable {
   readonly #device: IvshmemDevice;
   readonly #header: RegionHeader;
@@ -40,10 +40,9 @@ export class IvshmemListener implements Disposable {
   #taken = false;
 
   /**
-   * Lays the region out anew, with the next generation: whatever was in it is over.
+   * Initialises the region with the next generation, which ends whatever was in it.
    *
-   * @throws {Fault} `bad-argument` for an order that cannot be, `too-large` when the rings do not fit the
-   *   memory
+   * @throws {Fault} `bad-argument` for an invalid order, `too-large` when the rings do not fit in the memory
    */
   constructor(device: IvshmemDevice, options: IvshmemChannelOptions = {}) {
     const usual = usualOrder(device);
@@ -60,7 +59,7 @@ export class IvshmemListener implements Disposable {
   }
 
   /**
-   * Waits for a connector, and stops the thread meanwhile. Once: then listen anew.
+   * Waits for a connector, blocking the thread. Can be called once; then a new listener is needed.
    *
    * @throws {Fault} `timed-out`
    */
@@ -73,7 +72,7 @@ export class IvshmemListener implements Disposable {
     return this.#establish();
   }
 
-  /** {@linkcode accept} while the thread goes on. */
+  /** {@linkcode accept} without blocking the thread. */
   async acceptAsync(timeoutMs: number): Promise<Channel> {
     const endNs = this.#clock.nowNs() + timeoutMs * MS;
     while (!this.#joined()) {
@@ -115,7 +114,7 @@ export class IvshmemListener implements Disposable {
     );
   }
 
-  /** Ends listening, unless a channel has come of it. */
+  /** Stops listening, unless a channel was made. */
   [Symbol.dispose](): void {
     if (this.#taken) return;
     this.#taken = true;
@@ -127,8 +126,8 @@ export class IvshmemListener implements Disposable {
 /**
  * Connects over a device.
  *
- * @throws {Fault} `no-endpoint` when nobody listens in the region, `busy` when its listener has a connector,
- *   `protocol-error` when the region is not what RING.md says
+ * @throws {Fault} `no-endpoint` when there is no listener in the region, `busy` when it already has a
+ *   connector, `protocol-error` when the region violates RING.md
  */
 export function connectIvshmem(device: IvshmemDevice, options: IvshmemChannelOptions = {}): Channel {
   const header = new RegionHeader(device.region);
@@ -149,7 +148,7 @@ export function connectIvshmem(device: IvshmemDevice, options: IvshmemChannelOpt
   const clock = options.clock ?? monotonicClock;
   header.join(found.generation, device.id);
   if (header.generation !== found.generation) {
-    // What was looked at was the generation before: nobody will ever take us for the connector of this one.
+    // The generation has changed since it was read: nobody would accept us as the connector of the new one.
     throw new Fault(
       "no-endpoint",
       `Cannot connect over ${device.socketPath}: its listener has just begun anew. Connect again.`,
@@ -172,7 +171,7 @@ export function connectIvshmem(device: IvshmemDevice, options: IvshmemChannelOpt
   });
 }
 
-/** The usual order, or the largest that the device's memory holds twice. */
+/** The default order, or the largest of which the device's memory holds two rings. */
 function usualOrder(device: IvshmemDevice): number {
   let order = DEFAULT_ORDER;
   while (order > 0 && regionBytes(order, order) > device.region.sizeBytes) order--;

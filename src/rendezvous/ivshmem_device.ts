@@ -1,10 +1,10 @@
 /**
- * A host process as a client of an ivshmem server: the same place that a VM's device has, so that a process
- * can be an end of a channel whose other end is a guest. It takes the memory and the doorbells of all
- * clients, and notices who comes and who goes.
+ * A host process as a client of an ivshmem server, in the same role as a VM's device, so that it can be one
+ * end of a channel whose other end is in a guest. It receives the memory and all clients' doorbells, and
+ * notices which clients come and go.
  *
- * What the server hands over is checked as an invitation is: memory that could shrink, or a doorbell that is
- * no eventfd, is refused.
+ * What the server passes is checked like an invitation: memory that could shrink, or a doorbell that is not
+ * an eventfd, is refused.
  * @module
  */
 import { ReceiveBatch } from "../../ffi/datagram.ts";
@@ -30,22 +30,22 @@ const MAX_REGION_BYTES = 1 << 30;
 const MAX_PEERS = 64;
 const MAX_VECTORS = 64;
 /**
- * As many as the kernel lets one message have: what is not taken the kernel would close here, and that can
- * wait.
+ * The kernel's maximum per message: descriptors that are not received would be closed by the kernel on this
+ * thread, which can block.
  */
 const MAX_MESSAGE_FDS = 253;
-/** A server that talks without pause must not hold us here. */
+/** Limit of messages per turn, so that a server which sends without pause does not block us. */
 const BATCHES_A_LOOK = 64;
 
-/** Who uses a device, and is closed with it at the latest. */
+/** A user of a device, which is closed with it at the latest. */
 export interface DeviceUser {
   /** Ends the use. */
   close(): void;
 }
 
-/** An ivshmem device of a process. */
+/** The ivshmem device of a process. */
 export class IvshmemDevice implements Disposable {
-  /** Where its server listens. */
+  /** The server's socket. */
   readonly socketPath: string;
   readonly #socket: OwnedFd;
   readonly #batch = new ReceiveBatch(16, IVSHMEM_MESSAGE_BYTES, MAX_MESSAGE_FDS);
@@ -57,9 +57,9 @@ export class IvshmemDevice implements Disposable {
   #serverGone = false;
 
   /**
-   * Connects to a server; {@linkcode open} waits until everything has arrived.
+   * Connects to a server; {@linkcode open} waits until everything has been received.
    *
-   * @throws {Fault} `no-endpoint` when no server is there
+   * @throws {Fault} `no-endpoint` when there is no server
    */
   constructor(socketPath: string) {
     this.socketPath = socketPath;
@@ -77,7 +77,7 @@ export class IvshmemDevice implements Disposable {
   }
 
   /**
-   * Waits until the server has handed everything over, and stops the thread meanwhile.
+   * Waits until the server has sent everything, blocking the thread.
    *
    * @throws {Fault} `timed-out`, `refused`, `protocol-error`
    */
@@ -87,7 +87,7 @@ export class IvshmemDevice implements Disposable {
     return opening.take();
   }
 
-  /** {@linkcode open} while the thread goes on. */
+  /** {@linkcode open} without blocking the thread. */
   static async openAsync(socketPath: string, timeoutMs = 5000): Promise<IvshmemDevice> {
     using opening = new Opening(socketPath, timeoutMs);
     for (let waitMs = opening.step(); waitMs > 0; waitMs = opening.step()) {
@@ -96,12 +96,12 @@ export class IvshmemDevice implements Disposable {
     return opening.take();
   }
 
-  /** The connection, borrowed: readable when the server has something to say. */
+  /** The connection, borrowed: readable when the server has sent something. */
   get fd(): number {
     return this.#socket.fd;
   }
 
-  /** Whether everything has arrived: memory, id and own doorbells. */
+  /** Whether everything has been received: memory, id and own doorbells. */
   get ready(): boolean {
     return this.#region !== undefined && (this.#peers.get(this.#ownId)?.length ?? 0) >= IVSHMEM_VECTORS;
   }
@@ -111,7 +111,7 @@ export class IvshmemDevice implements Disposable {
     return this.#ownId;
   }
 
-  /** Whether the server has ended: who comes and goes is not known any more. */
+  /** Whether the server has ended: then it is unknown which clients come and go. */
   get serverGone(): boolean {
     return this.#serverGone;
   }
@@ -124,7 +124,7 @@ export class IvshmemDevice implements Disposable {
     return this.#region;
   }
 
-  /** A client's doorbells by vector, ours too; undefined when there is no such client. */
+  /** A client's doorbells by vector, including ours; undefined if there is no such client. */
   bells(id: number): readonly Doorbell[] | undefined {
     return this.#peers.get(id);
   }
@@ -134,7 +134,7 @@ export class IvshmemDevice implements Disposable {
     return [...this.#peers.keys()].filter((id) => id !== this.#ownId);
   }
 
-  /** Notes a user; it is closed when the device is disposed of before it. */
+  /** Registers a user, which is closed when the device is disposed of before it. */
   use(user: DeviceUser): void {
     this.#links.add(user);
   }
@@ -144,7 +144,7 @@ export class IvshmemDevice implements Disposable {
     this.#links.delete(user);
   }
 
-  /** Takes what the server has said meanwhile, a bounded part of it; never waits. */
+  /** Receives what the server has sent, up to a limit; never blocks. */
   hear(): void {
     for (let n = 0; n < BATCHES_A_LOOK; n++) {
       const count = this.#serverGone ? 0 : this.#batch.receive(this.#socket.fd);
@@ -227,7 +227,7 @@ export class IvshmemDevice implements Disposable {
     return new Fault("protocol-error", `Cannot use the ivshmem server at ${this.socketPath}: ${why}.`);
   }
 
-  /** Closes and unmaps everything; its channels should be disconnected by then. */
+  /** Closes and unmaps everything; channels should have been disconnected. */
   [Symbol.dispose](): void {
     for (const link of [...this.#links]) link.close();
     for (const id of [...this.#peers.keys()]) this.#forget(id);
@@ -238,9 +238,9 @@ export class IvshmemDevice implements Disposable {
   }
 }
 
-/** A device that is being opened. Its disposal closes it, unless it was taken. */
+/** A device that is being opened. Disposal closes it, unless it was taken. */
 class Opening implements Disposable {
-  /** Wakes when the server has said something. */
+  /** Becomes readable when the server has sent something. */
   readonly poller: Poller;
   readonly #device: IvshmemDevice;
   readonly #timeoutMs: number;
@@ -261,9 +261,9 @@ class Opening implements Disposable {
   }
 
   /**
-   * Hears what has come.
+   * Processes what was received.
    *
-   * @returns how long to wait for more, ms; 0 when everything is there
+   * @returns how long to wait for more, ms; 0 when complete
    */
   step(): number {
     this.#device.hear();
@@ -276,7 +276,7 @@ class Opening implements Disposable {
     );
   }
 
-  /** The device, open: the caller's from now on. */
+  /** The open device, owned by the caller from now on. */
   take(): IvshmemDevice {
     this.#taken = true;
     return this.#device;

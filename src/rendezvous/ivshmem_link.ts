@@ -1,9 +1,10 @@
 /**
- * The transport of a host process that is an end of a channel over ivshmem: the clients' eventfds as
- * doorbells, the server's word and the other end's heartbeat as signs of its life.
+ * The transport of a host process at one end of a channel over ivshmem: the clients' eventfds are the
+ * doorbells; the server's messages and the other end's heartbeat show whether it is alive.
  *
- * The heartbeat is ours as well: every wait shows it, and a timer while the thread's event loop turns. A
- * program that computes for two seconds without either is taken for dead by the other end, as RING.md has it.
+ * We must send heartbeats as well: every wait does so, and a timer while the thread's event loop runs. A
+ * program that computes for two seconds without either counts as dead for the other end, as specified in
+ * RING.md.
  * @module
  */
 import type { EventFd } from "../../ffi/event_fd.ts";
@@ -16,17 +17,17 @@ import type { IvshmemDevice } from "./ivshmem_device.ts";
 import { ring } from "./ring_bell.ts";
 import { openPollers } from "./link_pollers.ts";
 
-/** How often an end shows that it lives (src/v2v/RING.md). */
+/** Interval of heartbeats, ms (src/v2v/RING.md). */
 const HEARTBEAT_NS: number = 200 * MS;
-/** After how long without a sign an end is taken for dead (src/v2v/RING.md). */
+/** Time without a heartbeat after which an end counts as dead, ms (src/v2v/RING.md). */
 const HEARTBEAT_STALE_NS: number = 2 * SECOND;
 
 const TAG_BELL = 0;
 const TAG_SERVER = 1;
 const TAG_WAKE = 2;
-/** Events that a wait tells at once; the rest comes with the next. */
+/** Events returned per wait; further ones come with the next. */
 const MAX_EVENTS = 8;
-// RING.md's order; for room both readings of it, as between processes (process_link.ts).
+// The order in RING.md; for room, both readings of it, as between processes (process_link.ts).
 const LISTENER_DATA = 0;
 const CONNECTOR_DATA = 2;
 const SPACE_VECTORS = [1, 3] as const;
@@ -42,7 +43,7 @@ export class IvshmemLink implements ChannelLink {
   readonly #sync: Poller;
   readonly #async: Poller;
   readonly #wake: EventFd;
-  /** The pollers that watch the server's word. */
+  /** The pollers that watch the server's socket. */
   readonly #hearing = new Set<Poller>();
   #waiting: Promise<void> | undefined;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -53,13 +54,13 @@ export class IvshmemLink implements ChannelLink {
   #closed = false;
 
   /**
-   * Starts to show life.
+   * Starts sending heartbeats.
    *
-   * @param device the device, open; it outlives the link
-   * @param header the region's head
+   * @param device the open device, which must outlive the link
+   * @param header the region's header
    * @param role which end we are
    * @param vectorBase the listener's first vector
-   * @param clock the time
+   * @param clock the clock
    */
   constructor(device: IvshmemDevice, header: RegionHeader, role: Role, vectorBase: number, clock: Clock) {
     this.#device = device;
@@ -87,7 +88,7 @@ export class IvshmemLink implements ChannelLink {
     this.#hearing.add(poller);
   }
 
-  /** Who is rung: the client that the other end says it is. */
+  /** The client whose doorbells are rung: the one that the other end names as itself. */
   meet(peerId: number): void {
     this.#peerId = peerId;
     this.#seenAtNs = this.#clock.nowNs();
@@ -115,7 +116,7 @@ export class IvshmemLink implements ChannelLink {
     this.#handle(this.#sync, this.#sync.waitNs(timeoutNs));
   }
 
-  /** See `ChannelLink`. All that wait share one sleep. */
+  /** See `ChannelLink`. All waiters share one sleep. */
   waitAsync(timeoutNs: number): Promise<void> {
     return this.#waiting ??= this.#sleep(timeoutNs).finally(() => this.#waiting = undefined);
   }
@@ -136,7 +137,7 @@ export class IvshmemLink implements ChannelLink {
     }
   }
 
-  /** A server that ended would end every sleep at once; the channel does not need it any more. */
+  /** A server that has ended would end every sleep at once; the channel no longer needs it. */
   #unwatchServer(): void {
     for (const poller of this.#hearing) poller.remove(this.#device.fd);
     this.#hearing.clear();
@@ -163,7 +164,7 @@ export class IvshmemLink implements ChannelLink {
     this.#header.beat(this.#role);
   }
 
-  /** See `ChannelLink`: none, since data and room come on vectors that are one epoll here. */
+  /** See `ChannelLink`: none, since data and room arrive on vectors of one epoll here. */
   get fds(): ChannelFds | undefined {
     return undefined;
   }
@@ -171,7 +172,7 @@ export class IvshmemLink implements ChannelLink {
   /** See `ChannelLink`: nothing to clear. */
   clear(): void {}
 
-  /** Stops showing life. */
+  /** Stops sending heartbeats. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,8 +1,8 @@
 /**
- * QEMU's ivshmem client-server protocol, version 0: what both ends of it share. Each message is one signed
- * 64-bit little-endian number, some with a descriptor: the version, the client's own id, -1 with the shared
- * memory, and an id with one eventfd for each vector of each client (its own come last); an id alone: that
- * client is gone.
+ * QEMU's ivshmem client-server protocol, version 0, as far as both ends share it. Each message is one signed
+ * 64-bit little-endian number, some with a descriptor: the version; the client's own id; -1 with the shared
+ * memory; an id with one eventfd, for each vector of each client (its own come last); an id alone: that
+ * client has left.
  * @module
  */
 import { sendOne } from "../../ffi/datagram.ts";
@@ -11,7 +11,7 @@ import { sendOne } from "../../ffi/datagram.ts";
 export const IVSHMEM_VERSION = 0;
 /** Bytes of a message. */
 export const IVSHMEM_MESSAGE_BYTES = 8;
-/** The message that brings the memory. */
+/** The message with the memory. */
 export const IVSHMEM_MEMORY: number = -1;
 /** Largest peer id. */
 export const MAX_IVSHMEM_ID = 65_535;
@@ -19,8 +19,8 @@ export const MAX_IVSHMEM_ID = 65_535;
 export const IVSHMEM_VECTORS = 4;
 
 /**
- * A message's number; ids are small, so the low word tells all but its sign. undefined for a number out of
- * range.
+ * A message's number. Ids are small, so the low word is enough except for the sign. undefined for a number
+ * out of range.
  */
 export function ivshmemNumber(view: DataView, offset: number): number | undefined {
   const low = view.getInt32(offset, true);
@@ -34,7 +34,7 @@ const view = new DataView(message.buffer);
 /**
  * Sends one message.
  *
- * @returns false when the client's socket takes no more, or it is gone: it is to be dropped
+ * @returns false when the client's socket is full or closed: the client is then dropped
  */
 export function sendIvshmem(fd: number, number: number, descriptor?: number): boolean {
   view.setInt32(0, number, true);

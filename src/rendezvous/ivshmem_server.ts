@@ -1,15 +1,15 @@
 /**
- * The server that QEMU's `-device ivshmem-doorbell` connects to: one memory and one socket a channel. It
- * makes the memory, gives each client an id and four eventfds, and tells all of them who comes and who goes.
- * Both ends of the channel are its clients: VMs, and processes of the host
- * (src/rendezvous/ivshmem_device.ts).
+ * The server for QEMU's `-device ivshmem-doorbell`: one memory and one socket per channel. It makes the
+ * memory, gives each client an id and four eventfds, and tells all of them which clients come and go. Both
+ * ends of the channel are its clients: VMs, and processes of the host (src/rendezvous/ivshmem_device.ts).
  *
- * It owns no loop: whoever has one calls {@linkcode IvshmemServer.addTo}. It never blocks: a client whose
- * socket is full is dropped, and the doorbells, which its clients may spoil for each other, it only makes and
- * closes. It does not look into the memory, and does not know who listens and who connects.
+ * It has no loop of its own: the caller passes one to {@linkcode IvshmemServer.addTo}. It never blocks: a
+ * client whose socket is full is dropped, and the doorbells, which its clients may block for each other, it
+ * only makes and closes. It does not read the memory, and does not know which client listens and which
+ * connects.
  *
- * What goes wrong with a client ends that client. Out of descriptors it rests and goes on
- * (ffi/accept_loop.ts); who knocks and cannot be given its doorbells is turned away.
+ * An error with a client ends that client. For lack of descriptors it pauses (ffi/accept_loop.ts); a client
+ * that cannot be given doorbells is refused.
  * @module
  */
 import { AcceptLoop, isShortage, type Reception } from "../../ffi/accept_loop.ts";
@@ -38,56 +38,53 @@ import {
   sendIvshmem,
 } from "./ivshmem_protocol.ts";
 
-/**
- * A loop, as the server sees it: it watches descriptors and the time, and calls back. The daemon's loop is
- * one.
- */
+/** An event loop, as used by the server: watches descriptors and deadlines. The daemon's loop is one. */
 export interface FdRegistrar {
   /** The loop's clock. */
   readonly clock: { nowNs(): number };
   /** Watches a descriptor for these epoll events. */
   watch(fd: number, events: number, handler: FdCallback): void;
-  /** Ends that; before the descriptor is closed. */
+  /** Stops that; to be called before the descriptor is closed. */
   unwatch(fd: number): void;
-  /** Calls back at a time, once; moves an earlier arming of the same handler. */
+  /** Calls back at a time, once; moves an earlier deadline of the same handler. */
   arm(handler: TimeCallback, deadlineNs: number): void;
-  /** Forgets that. */
+  /** Cancels that. */
   disarm(handler: TimeCallback): void;
 }
 
-/** Who is called when a descriptor is ready. */
+/** Called when a descriptor is ready. */
 export interface FdCallback {
-  /** Told with epoll's bits. */
+  /** Receives epoll's bits. */
   onReady(events: number): void;
 }
 
-/** Who is called at a time. */
+/** Called at a deadline. */
 export interface TimeCallback {
-  /** Told with the time. */
+  /** Receives the time. */
   onTimer(nowNs: number): void;
 }
 
-/** How to serve. */
+/** Options of a server. */
 export interface IvshmemOptions {
-  /** Where QEMU connects: `-chardev socket,path=…`. */
+  /** The socket for QEMU: `-chardev socket,path=…`. */
   readonly socketPath: string;
-  /** The largest rings that a listener may lay out: both of this order, 0 to 8; 6 (256 KiB) unless told. */
+  /** Capacity: both rings of a listener may have up to this order, 0 to 8; by default 6 (256 KiB). */
   readonly order?: number;
-  /** Who may connect: the users that QEMU and the host's programs run as. Our own and root unless told. */
+  /** Who may connect: the users of QEMU and of the host's programs. By default our own and root. */
   readonly rule?: PeerRule;
-  /** Permission bits of the socket's file; 0o600 unless told. */
+  /** Permission bits of the socket's file; 0o600 by default. */
   readonly socketMode?: number;
   /** Called when clients come and go. */
   readonly onChange?: (peers: readonly IvshmemPeer[]) => void;
-  /** Where refusals are told. */
+  /** Logs refusals. */
   readonly log?: Log;
 }
 
-/** A client, as others see it. */
+/** A client. */
 export interface IvshmemPeer {
-  /** Its id, from 1, unused until 65535 others have come. */
+  /** Its id, from 1; not used again until 65535 others have connected. */
   readonly id: number;
-  /** Who it is. */
+  /** Its credentials. */
   readonly credentials: PeerCredentials;
 }
 
@@ -96,16 +93,18 @@ interface Client extends IvshmemPeer {
   readonly bells: readonly Doorbell[];
 }
 
-/** Knocks taken in one turn of the loop: each costs its greeting, and one to every other client. */
+/**
+ * Connections accepted per turn of the loop: each costs its greeting, and a message to every other client.
+ */
 const KNOCKS_A_TURN = 8;
-/** Refusals are told this often at most. */
+/** Interval at which refusals are logged. */
 const TELL_EVERY_NS = 10 * SECOND;
 
 /** A memory, its socket and its clients. */
 export class IvshmemServer implements Disposable {
-  /** Where QEMU connects. */
+  /** The socket for QEMU. */
   readonly socketPath: string;
-  /** Bytes of the memory: a power of two, as a PCI BAR is. */
+  /** Size of the memory, bytes: a power of two, like a PCI BAR. */
   readonly sizeBytes: number;
   readonly #socket: OwnedFd;
   readonly #memory: OwnedFd;
@@ -122,7 +121,7 @@ export class IvshmemServer implements Disposable {
   /**
    * Makes the memory and listens; nothing is served before {@linkcode addTo}.
    *
-   * @throws {Fault} `bad-argument` for an order that cannot be, `busy` when somebody listens there
+   * @throws {Fault} `bad-argument` for an invalid order, `busy` when somebody listens there already
    */
   constructor(options: IvshmemOptions) {
     const order = options.order ?? 6;
@@ -147,12 +146,12 @@ export class IvshmemServer implements Disposable {
     }
   }
 
-  /** Who is connected. */
+  /** The connected clients. */
   get peers(): readonly IvshmemPeer[] {
     return [...this.#clients.values()];
   }
 
-  /** Serves from now on, in this loop. */
+  /** Starts serving on this loop. */
   addTo(registrar: FdRegistrar): void {
     this.#registrar = registrar;
     this.#accepting = new AcceptLoop({
@@ -160,7 +159,7 @@ export class IvshmemServer implements Disposable {
       listener: this.#socket,
       log: this.#log,
       what: this.socketPath,
-      // A spare descriptor would be good for nothing: a client needs five.
+      // One spare descriptor would not help, since a client needs five.
       spare: false,
       mostATurn: KNOCKS_A_TURN,
       onPeer: (socket) => this.#knock(socket),
@@ -177,18 +176,18 @@ export class IvshmemServer implements Disposable {
     return "turned-away";
   }
 
-  /** Why a client may not come in, if it may not. */
+  /** Why a client is refused, if it is. */
   #refusal(credentials: PeerCredentials): string | undefined {
     if (!this.#rule(credentials)) return "its user is not admitted";
     const same = this.peers.filter((peer) => peer.credentials.uid === credentials.uid).length;
     if (same >= MAX_IVSHMEM_PEERS_OF_USER) return "its user has too many clients here";
-    // Root and the daemon's own user always have room: nobody can keep them out.
+    // Root and the daemon's own user always have room, so that nobody can lock them out.
     if (isOwnUser(credentials)) return undefined;
     const others = this.peers.filter((peer) => !isOwnUser(peer.credentials)).length;
     return others >= MAX_IVSHMEM_PEERS ? "too many clients" : undefined;
   }
 
-  /** One line for many: who is refused may come again at once. */
+  /** One line for many, because a refused client can return at once. */
   #tellRefusal(why: string, credentials?: PeerCredentials): void {
     this.#refused++;
     const nowNs = this.#registrar?.clock.nowNs() ?? 0;
@@ -244,7 +243,7 @@ export class IvshmemServer implements Disposable {
     this.#onChange(this.peers);
   }
 
-  /** Does something for a client; what goes wrong in it ends that client. */
+  /** Acts for a client; an error ends that client. */
   #guarded(client: Client, what: () => void): void {
     try {
       what();
@@ -264,8 +263,8 @@ export class IvshmemServer implements Disposable {
   }
 
   /**
-   * A client never says anything: what is readable is its end, or a mistake of its. It is not read: a
-   * descriptor that came along would be closed here, which can wait for as long as its sender likes
+   * Clients never send anything: readiness means that one has closed, or sent something by mistake. It is not
+   * read, because a received descriptor would be closed here, which can block for as long as its sender likes
    * (shim/vmsig_closer.c).
    */
   #hear(client: Client, events: number): void {
@@ -273,7 +272,7 @@ export class IvshmemServer implements Disposable {
     this.#drop(client, hasLeft ? "it left" : "it spoke, which no client of this protocol does");
   }
 
-  /** Drops a client, and those who do not take the news of it. */
+  /** Drops a client, and those that do not accept the notification. */
   #drop(client: Client, why: string): void {
     const leaving: [Client, string][] = [[client, why]];
     for (const [who, reason] of leaving) { // grows while it is walked
@@ -309,8 +308,7 @@ export class IvshmemServer implements Disposable {
   }
 
   /**
-   * Ends serving: all clients are dropped, the socket's file is removed. Mappings that clients have stay
-   * theirs.
+   * Stops serving: all clients are dropped, and the socket's file is removed. The clients' mappings remain.
    */
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
@@ -325,7 +323,7 @@ export class IvshmemServer implements Disposable {
   }
 }
 
-/** Tells a client of another, or of itself: one message for each vector. */
+/** Announces a client to another, or to itself: one message per vector. */
 function introduce(client: Client, to: number): boolean {
   return client.bells.every((bell) => sendIvshmem(to, client.id, bell.fd));
 }

@@ -1,28 +1,28 @@
 /**
- * The descriptors by which a link waits: one poller for a thread that stops meanwhile, one for a thread that
- * goes on, and what wakes the second. All that a link will ever need is made with it: a channel that is
- * established does not end for lack of descriptors.
+ * The descriptors on which a link waits: one poller for a blocking wait, one for an asynchronous wait, and an
+ * eventfd that wakes the second. All of them are made with the link, so that an established channel does not
+ * fail for lack of descriptors.
  * @module
  */
 import { EventFd } from "../../ffi/event_fd.ts";
 import { IN, Poller } from "../../ffi/poller.ts";
 
-/** A link's pollers; whoever asks for them closes them. */
+/** A link's pollers; the caller closes them. */
 export interface LinkPollers {
-  /** Waited for by a thread that stops. */
+  /** For blocking waits. */
   readonly sync: Poller;
-  /** Waited for by a thread that goes on. */
+  /** For asynchronous waits. */
   readonly async: Poller;
-  /** Ends a wait of the second. */
+  /** Ends an asynchronous wait. */
   readonly wake: EventFd;
 }
 
 /**
- * Makes them; none is left open when one cannot be made.
+ * Makes them; if one cannot be made, none is left open.
  *
- * @param maxEvents how many one wait tells at most
- * @param wakeTag the tag under which `async` tells of the wake
- * @param watch adds to each poller what the link hears
+ * @param maxEvents events returned per wait
+ * @param wakeTag the tag with which `async` reports the wake
+ * @param watch adds the link's descriptors to each poller
  */
 export function openPollers(
   maxEvents: number,

@@ -1,6 +1,5 @@
 /**
- * A v2v region that is mapped from a file: the memory that the rings' port asks for, with copies that make
- * nothing.
+ * A v2v region mapped from a file: implements the rings' memory port, with copies that do not allocate.
  * @module
  */
 import { copyIn, copyOut } from "../../ffi/memory_copy.ts";
@@ -14,7 +13,7 @@ export class MappedRegion implements SharedRegion, Disposable {
   readonly #mapping: Mapping;
 
   /**
-   * Maps a file for reading and writing. Its size, and that it cannot shrink, were checked before.
+   * Maps a file for reading and writing. Its size, and that it cannot shrink, must have been checked.
    *
    * @param fd the file, borrowed
    * @param sizeBytes how much of it, a multiple of 4096
@@ -39,7 +38,7 @@ export class MappedRegion implements SharedRegion, Disposable {
     copyOut(this.#mapping, at, target, to, length);
   }
 
-  /** Unmaps it; every view of it is empty afterwards. */
+  /** Unmaps it; every view of it becomes empty. */
   [Symbol.dispose](): void {
     this.#mapping[Symbol.dispose]();
   }

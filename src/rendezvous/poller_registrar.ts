@@ -1,9 +1,9 @@
 /**
- * A small loop of its own over a poller, for what has no daemon around it: tests, commands that serve one
- * channel, and a listener that is to be watched as one descriptor.
+ * A small event loop over a poller, for use without a daemon: in tests, in commands that serve one channel,
+ * and for a listener that is to be watched as one descriptor.
  *
- * Either it runs ({@linkcode PollerRegistrar.run}), or whoever owns it watches {@linkcode PollerRegistrar.fd}
- * and turns it.
+ * Either it runs ({@linkcode PollerRegistrar.run}), or its owner watches {@linkcode PollerRegistrar.fd} and
+ * calls `turn`.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -16,7 +16,7 @@ const WAKE_TAG = 0;
 const TIMER_TAG = 1;
 const FIRST_TAG = 2;
 
-/** Watches descriptors and the time, and calls back. */
+/** Watches descriptors and deadlines, and calls back. */
 export class PollerRegistrar implements FdRegistrar, Disposable {
   /** See `FdRegistrar`. */
   readonly clock: { nowNs(): number } = monotonicClock;
@@ -30,8 +30,8 @@ export class PollerRegistrar implements FdRegistrar, Disposable {
   #stopped = false;
 
   /**
-   * Makes one that watches nothing yet. What it needs later it takes now: it must not fail for lack of
-   * descriptors.
+   * Starts without descriptors. Everything it needs is made now, so that it cannot fail for lack of
+   * descriptors later.
    */
   constructor() {
     try {
@@ -76,12 +76,12 @@ export class PollerRegistrar implements FdRegistrar, Disposable {
     if (this.#deadlines.delete(handler)) this.#setTimer();
   }
 
-  /** Serves what is there, without waiting. */
+  /** Handles what is ready, without waiting. */
   turn(): void {
     this.#serve(this.#poller.wait(0));
   }
 
-  /** Serves until {@linkcode stop}; the thread goes on meanwhile. */
+  /** Runs until {@linkcode stop} without blocking the thread. */
   async run(): Promise<void> {
     if (this.#stopped) return;
     this.#wake = EventFd.create();
@@ -95,7 +95,7 @@ export class PollerRegistrar implements FdRegistrar, Disposable {
     this.#wake?.signal();
   }
 
-  /** Gives everything back; after run() has ended. */
+  /** Closes everything; to be called after run() has ended. */
   [Symbol.dispose](): void {
     this.#poller[Symbol.dispose]();
     this.#timer[Symbol.dispose]();

@@ -1,10 +1,9 @@
 /**
- * The connecting end between two processes: it connects to the prefix's socket, checks everything that the
- * listener hands over, and takes its place in the region.
+ * The connecting end between two processes: connects to the prefix's socket, checks everything that the
+ * listener passes, and attaches to the region.
  *
- * The listener may be anybody's program: a file that could shrink under the mapping, a region of another
- * layout, a descriptor that is not an eventfd are refused before anything of them is used, and closed on
- * another thread.
+ * The listener may be anybody's program: a file that could shrink while it is mapped, a region with another
+ * layout, or a descriptor that is not an eventfd is refused before it is used, and closed on another thread.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -27,31 +26,31 @@ import { MappedRegion } from "./mapped_region.ts";
 import { socketPathOf } from "./prefix.ts";
 import { type Doorbells, ProcessLink } from "./process_link.ts";
 
-/** How to connect. */
+/** Options of connecting. */
 export interface ConnectOptions {
-  /** How long the listener may take to answer; 5000 unless told. */
+  /** Time limit of the listener's answer, ms; 5000 by default. */
   readonly timeoutMs?: number;
-  /** Who may be the listener; our own user and root unless told. */
+  /** Who may be the listener; by default our own user and root. */
   readonly rule?: PeerRule;
-  /** How the channel behaves. */
+  /** Options of the channel. */
   readonly tuning?: ChannelTuning;
-  /** The time. */
+  /** The clock. */
   readonly clock?: Clock;
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
 /**
- * As many as the kernel lets one packet have: what is not taken the kernel would close here, and that can
- * wait.
+ * The kernel's maximum per packet: descriptors that are not received would be closed by the kernel on this
+ * thread, which can block.
  */
 const MAX_PACKET_FDS = 253;
 
 /**
- * Connects to a prefix, and stops the thread until the listener answers.
+ * Connects to a prefix, blocking the thread until the listener answers.
  *
  * @throws {Fault} `no-endpoint` when nobody listens, `busy` when the listener has a connector,
- *   `not-admitted`, `timed-out`, `protocol-error` when what it hands over is not what RING.md says,
- *   `bad-argument` for the prefix
+ *   `not-admitted`, `timed-out`, `protocol-error` when what it passes violates RING.md, `bad-argument` for
+ *   the prefix
  */
 export function connectProcess(runtimeDir: string, prefix: string, options: ConnectOptions = {}): Channel {
   using call = new Call(runtimeDir, prefix, options);
@@ -59,7 +58,7 @@ export function connectProcess(runtimeDir: string, prefix: string, options: Conn
   return call.answer();
 }
 
-/** {@linkcode connectProcess} while the thread goes on. */
+/** {@linkcode connectProcess} without blocking the thread. */
 export async function connectProcessAsync(
   runtimeDir: string,
   prefix: string,
@@ -70,7 +69,7 @@ export async function connectProcessAsync(
   return call.answer();
 }
 
-/** One attempt to connect; it owns whatever has arrived until a channel does. */
+/** One attempt to connect; it owns what was received until a channel does. */
 class Call implements Disposable {
   readonly poller = new Poller(1);
   readonly timeoutMs: number;

@@ -1,14 +1,14 @@
 /**
- * The transport between two processes: four doorbells (eventfds) and the socket of the rendezvous, whose
- * hang-up tells that the other end is gone.
+ * The transport between two processes: four doorbells (eventfds), and the socket of the rendezvous, whose
+ * hang-up shows that the other end is gone.
  *
- * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, and one
+ * Waiting uses an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, and a
  * system call is saved. They are read only to make a descriptor that was given to the program unreadable
- * ({@linkcode ProcessLink.clear}).
+ * again ({@linkcode ProcessLink.clear}).
  *
- * "L->C space" can be read as the doorbell from L to C, or as the one for room in the ring L->C, which C
- * rings. Data is the same either way. For room both are rung and both are heard, so that a peer of either
- * reading is understood: one more write of 0.3 us, and only when somebody sleeps because a ring is full.
+ * "L->C space" can mean the doorbell from L to C, or the one for room in the ring L->C, which C rings. For
+ * data both readings are the same. For room both are rung and both are watched, which works with peers of
+ * either reading: one more write of 0.3 us, and only when somebody sleeps because a ring is full.
  * @module
  */
 import type { Doorbell } from "../../ffi/doorbell.ts";
@@ -22,7 +22,7 @@ import type { MappedRegion } from "./mapped_region.ts";
 import { ring } from "./ring_bell.ts";
 import { openPollers } from "./link_pollers.ts";
 
-/** The doorbells in RING.md's order. */
+/** The doorbells in the order of RING.md. */
 export type Doorbells = readonly [
   listenerData: Doorbell,
   listenerSpace: Doorbell,
@@ -30,7 +30,7 @@ export type Doorbells = readonly [
   connectorSpace: Doorbell,
 ];
 
-/** Something else that is to be served while a channel sleeps, such as the listening socket. */
+/** Another descriptor to be served while a channel sleeps, such as the listening socket. */
 export interface SideWatch {
   /** The descriptor, borrowed; undefined once it is closed. */
   readonly fd: number | undefined;
@@ -43,7 +43,7 @@ const TAG_SOCKET = 1;
 const TAG_SIDE = 2;
 const TAG_WAKE = 3;
 const NO_WAIT = 0;
-/** Events that a wait tells at once; the rest comes with the next. */
+/** Events returned per wait; further ones come with the next. */
 const MAX_EVENTS = 8;
 
 /** A transport over eventfds and a socket, all of which it owns. */
@@ -65,14 +65,13 @@ export class ProcessLink implements ChannelLink {
   #closed = false;
 
   /**
-   * Takes ownership of what a rendezvous made; when it throws, for lack of descriptors, that stays the
-   * caller's.
+   * Takes ownership of what a rendezvous made; if it throws for lack of descriptors, the caller keeps it.
    *
    * @param role which end we are
    * @param bells the four eventfds
    * @param socket the rendezvous' connection
    * @param region the memory, unmapped when the link closes
-   * @param side what else to serve in a sleep
+   * @param side what else to serve while sleeping
    */
   constructor(role: Role, bells: Doorbells, socket: OwnedFd, region: MappedRegion, side?: SideWatch) {
     const listener = role === "listener";
@@ -84,7 +83,8 @@ export class ProcessLink implements ChannelLink {
     this.#socket = socket;
     this.#region = region;
     this.#side = side;
-    // All that it will ever need: a channel that is established does not end for lack of descriptors.
+    // Everything that it will ever need, so that an established channel does not fail for lack of
+    // descriptors.
     using made = new DisposableStack();
     this.#control = made.use(new Poller(1));
     this.#control.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET);
@@ -120,7 +120,7 @@ export class ProcessLink implements ChannelLink {
     this.#handle(this.#sync, this.#sync.waitNs(this.#gone ? NO_WAIT : timeoutNs));
   }
 
-  /** See `ChannelLink`. All that wait share one sleep. */
+  /** See `ChannelLink`. All waiters share one sleep. */
   waitAsync(timeoutNs: number): Promise<void> {
     return this.#waiting ??= this.#sleep(timeoutNs).finally(() => this.#waiting = undefined);
   }

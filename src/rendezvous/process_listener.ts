@@ -1,13 +1,13 @@
 /**
- * The listening end between two processes: it holds the prefix's socket, invites who connects, and makes a
- * channel of the first that takes its place in the region.
+ * The listening end between two processes: owns the prefix's socket, invites peers that connect, and makes a
+ * channel with the first one that attaches to its region.
  *
- * Each invitation has a region of its own with a generation of its own, so that a peer that was invited and
- * left, or was too slow, can never reach the memory of the next. The prefix stays locked while the channel
- * lives: a second connector is told that the listener is busy, a second listener that the prefix is in use.
+ * Each invitation has its own region with its own generation, so that a peer that was invited and left, or
+ * was too slow, can never access the next one's memory. The prefix stays locked during the channel's life: a
+ * second connector is told that the listener is busy, a second listener that the prefix is in use.
  *
- * A fault of a connecting peer ends that attempt only, and a shortage of descriptors ends nothing: the peer
- * is told to try again, and so is the caller that waits (ffi/accept_loop.ts).
+ * A fault of a connecting peer ends that attempt only, and a lack of descriptors ends nothing: the peer, and
+ * the caller that waits, are told to try again (ffi/accept_loop.ts).
  * @module
  */
 import { AcceptLoop, isShortage, type Reception } from "../../ffi/accept_loop.ts";
@@ -33,39 +33,39 @@ import { PollerRegistrar } from "./poller_registrar.ts";
 import { socketFolder, socketPathOf } from "./prefix.ts";
 import { type Doorbells, ProcessLink, type SideWatch } from "./process_link.ts";
 
-/** How to listen. */
+/** Options of listening. */
 export interface ListenOptions {
-  /** Order of the outgoing ring: 4096 << order bytes. 4 (64 KiB) unless told. */
+  /** Order of the outgoing ring: 4096 << order bytes. By default 4 (64 KiB). */
   readonly prodOrder?: number;
-  /** Order of the incoming ring. 4 unless told. */
+  /** Order of the incoming ring. By default 4. */
   readonly consOrder?: number;
-  /** Who may connect; our own user and root unless told. */
+  /** Who may connect; by default our own user and root. */
   readonly rule?: PeerRule;
-  /** Permission bits of the socket's file; 0o600 unless told. Widen it together with `rule`. */
+  /** Permission bits of the socket's file; 0o600 by default. To be extended together with `rule`. */
   readonly socketMode?: number;
-  /** How its channels behave. */
+  /** Options of its channels. */
   readonly tuning?: ChannelTuning;
-  /** Where it tells of what is not a connector's business, such as a lack of descriptors. */
+  /** Logs what does not concern a connector, such as a lack of descriptors. */
   readonly log?: Log;
-  /** The time. */
+  /** The clock. */
   readonly clock?: Clock;
 }
 
 const DOORBELLS = 4;
-/** Order of both rings unless told otherwise. */
+/** Default order of both rings. */
 export const DEFAULT_ORDER = 4;
-/** How long an invited peer may take to take its place. */
+/** Time limit for an invited peer to attach, ms. */
 const JOIN_NS = 5 * SECOND;
-/** How often to look whether it did: a peer need not ring for that. */
+/** Interval at which that is checked, since a peer need not ring for it, ms. */
 const JOIN_SLICE_NS = 2 * MS;
-/** Who knocks is taken in such portions, so that a flood of them does not keep an accept or a channel. */
+/** Connections accepted at a time, so that a flood of them does not block an accept or a channel. */
 const KNOCKS_A_TURN = 8;
-/** States of a connector that took its place, if only to leave again. */
+/** States of a connector that has attached, even if it has left again. */
 const TOOK_PLACE: ReadonlySet<EndpointState> = new Set(["connected", "disconnecting", "disconnected"]);
 const TAG_DOOR = 0;
 const TAG_GUEST = 1;
 
-/** Somebody who was invited and has not taken its place yet. */
+/** A peer that was invited and has not attached yet. */
 interface Guest {
   readonly socket: OwnedFd;
   readonly region: MappedRegion;
@@ -75,7 +75,7 @@ interface Guest {
   readonly deadlineNs: number;
 }
 
-/** A prefix that is listened on. */
+/** A listener on a prefix. */
 export class ProcessListener implements Disposable {
   /** The prefix. */
   readonly prefix: string;
@@ -88,10 +88,7 @@ export class ProcessListener implements Disposable {
   readonly #log: Log;
   readonly #socket: OwnedFd;
   readonly #poller = new Poller(8);
-  /**
-   * Who knocks, and when to listen again, as one descriptor: an accept watches it, and so does a channel's
-   * sleep.
-   */
+  /** Connections and the end of a pause as one descriptor, watched by an accept and by a sleeping channel. */
   readonly #door = new PollerRegistrar();
   readonly #accepting: AcceptLoop;
   #toldOfShortage = false;
@@ -100,11 +97,11 @@ export class ProcessListener implements Disposable {
   #channel: Channel | undefined;
 
   /**
-   * Starts to listen: from now on the prefix is ours.
+   * Starts listening, which reserves the prefix.
    *
-   * @param runtimeDir the runtime directory; its folder `v2v` is made when it is not there
+   * @param runtimeDir the runtime directory; its folder `v2v` is made if necessary
    * @param prefix the channel's name
-   * @throws {Fault} `bad-argument` for a prefix or an order that cannot be, `busy` when the prefix is in use
+   * @throws {Fault} `bad-argument` for an invalid prefix or order, `busy` when the prefix is in use
    */
   constructor(runtimeDir: string, prefix: string, options: ListenOptions = {}) {
     this.#path = socketPathOf(runtimeDir, prefix);
@@ -139,7 +136,7 @@ export class ProcessListener implements Disposable {
   }
 
   /**
-   * Waits for a connector, and stops the thread meanwhile.
+   * Waits for a connector, blocking the thread.
    *
    * @throws {Fault} `timed-out` when none came
    */
@@ -153,7 +150,7 @@ export class ProcessListener implements Disposable {
   }
 
   /**
-   * Waits for a connector while the thread goes on.
+   * Waits for a connector without blocking the thread.
    *
    * @throws {Fault} `timed-out` when none came
    */
@@ -166,7 +163,7 @@ export class ProcessListener implements Disposable {
     }
   }
 
-  /** A channel, or for how long to wait for one, ns. */
+  /** A channel, or how long to wait for one, ns. */
   #attempt(deadlineNs: number, timeoutMs: number): Channel | number {
     const channel = this.#step();
     if (channel !== undefined) return channel;
@@ -175,7 +172,9 @@ export class ProcessListener implements Disposable {
     return sleepNs;
   }
 
-  /** Gives the prefix up. A channel that it made lives on. Not while an asynchronous accept waits. */
+  /**
+   * Releases the prefix. A channel that was made continues. Must not be called during an asynchronous accept.
+   */
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
     this.#dismiss();
@@ -210,12 +209,12 @@ export class ProcessListener implements Disposable {
     );
   }
 
-  /** Everything that can be done without sleeping. */
+  /** Does everything that is possible without sleeping. */
   #step(): Channel | undefined {
     this.#door.turn();
     const guest = this.#guest;
     if (guest === undefined) return undefined;
-    // First whether it is there: a guest that took its place, sent something and left at once was there.
+    // Attachment first: a peer may have attached, sent something and left at once.
     const gone = this.#isGone(guest);
     if (!TOOK_PLACE.has(guest.header.state("connector"))) {
       if (gone || this.#clock.nowNs() > guest.deadlineNs) this.#dismiss();
@@ -261,7 +260,7 @@ export class ProcessListener implements Disposable {
     return this.#channel;
   }
 
-  /** What a channel's sleep serves for us: a second connector hears at once that it is one too many. */
+  /** What a sleeping channel serves for us: a second connector is refused at once. */
   #latecomers(): SideWatch {
     const { fd } = this.#door;
     const socket = this.#socket;
@@ -275,7 +274,7 @@ export class ProcessListener implements Disposable {
     };
   }
 
-  /** Takes who knocks: invites the first, sends the others away. */
+  /** Accepts connections: invites the first, refuses the others. */
   #knock(socket: OwnedFd, isSpare: boolean): Reception {
     const peer = peerCredentials(socket.fd);
     if (!this.#rule(peer)) {
@@ -301,7 +300,7 @@ export class ProcessListener implements Disposable {
     return `the listener of ${this.prefix} has no descriptors left; try again later`;
   }
 
-  /** Tells once, until a channel is established, what a connector could not be given. */
+  /** Logs once, until a channel is established, what a connector could not be given. */
   #tellOfShortage(error: unknown): void {
     if (!isShortage(error)) throw error;
     if (this.#toldOfShortage) return;
@@ -312,7 +311,7 @@ export class ProcessListener implements Disposable {
     });
   }
 
-  /** Makes all that a guest needs, or nothing; the socket is the guest's when this returns. */
+  /** Makes everything that an invited peer needs, or nothing; the socket belongs to it when this returns. */
   #invite(socket: OwnedFd): void {
     this.#generation = (this.#generation + 1) >>> 0;
     const sizeBytes = regionBytes(this.#prodOrder, this.#consOrder);
@@ -341,7 +340,7 @@ export class ProcessListener implements Disposable {
     for (const { fd } of [guest.socket, ...guest.bells]) this.#poller.forget(fd);
   }
 
-  /** Forgets who was invited; its region is never used again. */
+  /** Drops the invited peer; its region is never used again. */
   #dismiss(): void {
     const guest = this.#guest;
     if (guest === undefined) return;

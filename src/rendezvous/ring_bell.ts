@@ -1,15 +1,15 @@
 /**
- * Ringing the other end, as the port of a channel's link wants it: without waiting and without throwing.
+ * Rings the other end's doorbell for a channel's link, without blocking and without exceptions.
  * @module
  */
 import type { Doorbell } from "../../ffi/doorbell.ts";
 import { OsError } from "../../ffi/os_error.ts";
 
 /**
- * Rings.
+ * Rings the doorbell.
  *
- * @returns false when the bell is full. One that cannot be rung for want of memory counts as rung: the other
- *   end looks up from its sleep now and then (SLICE_NS), and the next ring may succeed
+ * @returns false when the doorbell's counter is full. A ring that fails for lack of memory counts as rung:
+ *   the other end checks periodically while it sleeps (SLICE_NS), and the next ring may succeed
  */
 export function ring(bell: Doorbell): boolean {
   try {

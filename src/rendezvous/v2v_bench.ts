@@ -1,6 +1,6 @@
 /**
- * The v2v benchmarks: one end here, the other wherever the caller starts it: a Worker for `vmsig v2v bench`,
- * a process for `deno task bench`. What is measured, and how, is the same; each figure is one round's.
+ * The v2v benchmarks: one end here, the other wherever the caller starts it: in a Worker for `vmsig v2v
+ * bench`, in a process for `deno task bench`. The measurement is the same; each figure is that of one round.
  * @module
  */
 import type { ListenOptions } from "./process_listener.ts";
@@ -9,8 +9,8 @@ import { consume, drainStream, pingPong } from "./bench_load.ts";
 import type { Channel } from "../v2v/channel.ts";
 
 /**
- * Starts the other end: connects to the prefix and does what the words say (bench_load.ts); resolves when it
- * is done.
+ * Starts the other end, which connects to the prefix and runs the load (bench_load.ts); resolves when it is
+ * done.
  */
 export type StartOther = (runtimeDir: string, prefix: string, words: readonly string[]) => Promise<void>;
 
@@ -26,18 +26,18 @@ export interface V2vMeasure {
   readonly round: (runtimeDir: string, start: StartOther) => Promise<number>;
 }
 
-/** How long a wait looks before it sleeps in the fast ping-pong. */
+/** How long a wait polls before it sleeps in the fast ping-pong. */
 const SPIN_NS = 2_000_000;
 const SMALL: Load = { bytes: 64, count: 4_000_000, order: 4, batch: 128 };
 const LARGE: Load = { bytes: 65_536, count: 30_000, order: 8, batch: 1 };
 const ROUND_TRIPS = 5000, WARM_UP = 1000;
 const STREAM_BYTES = 1536 * 1024 * 1024, STREAM_ORDER = 8;
 
-/** Messages that are sent as fast as they go. */
+/** Messages sent at full speed. */
 interface Load {
-  /** Bytes of a message. */
+  /** Size of a message, bytes. */
   readonly bytes: number;
-  /** How many. */
+  /** Number of messages. */
   readonly count: number;
   /** Order of the ring. */
   readonly order: number;

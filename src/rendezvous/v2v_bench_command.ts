@@ -1,7 +1,7 @@
 /**
- * The body of `vmsig v2v bench`: the v2v figures on this machine, between two threads that map the region
- * each for itself. Where memcpy is a fair measure, it stands beside them, from the same run; C floors are in
- * tests/bench.
+ * The implementation of `vmsig v2v bench`: the v2v figures on this machine, between two threads that map the
+ * region separately. Where memcpy is a fair comparison, its figure from the same run is given; C baselines
+ * are in tests/bench.
  * @module
  */
 import type { BenchAnswer, BenchOrder } from "./bench_worker.ts";
@@ -27,11 +27,11 @@ export interface V2vFigure {
   readonly n: number;
 }
 
-/** How to measure. */
+/** Options of the benchmarks. */
 export interface V2vBenchOptions {
-  /** Only these names or prefixes of names; all unless told. */
+  /** Only these names or prefixes of names; by default all. */
   readonly names?: readonly string[];
-  /** Rounds; 5 unless told. */
+  /** Number of rounds; 5 by default. */
   readonly rounds?: number;
   /** Ends it between two rounds; its reason is thrown. */
   readonly signal?: AbortSignal;
@@ -39,7 +39,9 @@ export interface V2vBenchOptions {
 
 const COPY_BLOCK_BYTES = 65_536, COPY_BUFFER_BYTES = 64 * 1024 * 1024, COPY_BYTES = 1024 * 1024 * 1024;
 
-/** Measures, and gives each figure as it is ready. It makes a folder of its own and removes it. */
+/**
+ * Runs the benchmarks, and yields each figure when it is ready. It makes a folder of its own and removes it.
+ */
 export async function* v2vBench(options: V2vBenchOptions = {}): AsyncGenerator<V2vFigure> {
   const chosen = V2V_MEASURES.filter(({ name }) =>
     options.names === undefined || options.names.length === 0 ||
@@ -93,7 +95,7 @@ const startWorker: StartOther = async (runtimeDir, prefix, words) => {
   }
 };
 
-/** GB/s of copying 64 KiB blocks between two buffers that no cache holds. */
+/** GB/s of copying 64 KiB blocks between two buffers larger than the caches. */
 function copyRate(): number {
   const from = new Uint8Array(COPY_BUFFER_BYTES).fill(1), to = new Uint8Array(COPY_BUFFER_BYTES).fill(2);
   const startedMs = performance.now();

@@ -1,6 +1,6 @@
 /**
- * The bodies of `vmsig v2v listen | connect`: a channel between two processes, or over an ivshmem server's
- * socket, as a pipe. Parsing of options, printing of errors and exit codes are the command line's.
+ * The implementation of `vmsig v2v listen | connect`: a channel between two processes, or over an ivshmem
+ * server's socket, as a pipe. Parsing options, printing errors and exit codes are left to the command line.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -13,30 +13,32 @@ import { IvshmemDevice } from "./ivshmem_device.ts";
 import { connectProcessAsync } from "./process_connector.ts";
 import { ProcessListener } from "./process_listener.ts";
 
-/** What both commands are told. */
+/** The options of both commands. */
 export interface V2vOptions extends PipeEnds {
   /** The runtime directory. */
   readonly runtimeDir: string;
-  /** Bytes instead of a message a line. */
+  /** A stream of bytes instead of a message per line. */
   readonly stream?: boolean;
-  /** Over this ivshmem server's socket, in place of the runtime directory; the prefix is not used then. */
+  /** Use this ivshmem server's socket instead of the runtime directory; the prefix is not used then. */
   readonly ivshmem?: string;
   /** Listen: order of both rings, 4096 << order bytes each. */
   readonly order?: number;
   /** Who may be the other end. */
   readonly rule?: PeerRule;
-  /** How long to wait for the other end: listen for ever unless told, connect not at all. */
+  /**
+   * How long to wait for the other end; by default, listen waits without limit, and connect does not wait.
+   */
   readonly waitMs?: number;
-  /** Listen: where it tells of what is not a connector's business, such as a lack of descriptors. */
+  /** Listen: logs what does not concern a connector, such as a lack of descriptors. */
   readonly log?: Log;
-  /** Called when listening has begun. */
+  /** Called when listening has started. */
   readonly onListening?: () => void;
 }
 
 const LOOK_MS = 50;
 
 /**
- * Listens on a prefix, takes one connector, and pipes until it is over.
+ * Listens on a prefix, accepts one connector, and pipes until the end.
  *
  * @throws {Fault} `busy` when the prefix is in use, `timed-out` when nobody came, and what the pipe throws
  */
@@ -51,7 +53,7 @@ export async function v2vListen(prefix: string, options: V2vOptions): Promise<Pi
 }
 
 /**
- * Connects to a prefix and pipes until it is over.
+ * Connects to a prefix and pipes until the end.
  *
  * @throws {Fault} `no-endpoint` when nobody listens (within `waitMs`), `busy`, `not-admitted`, and what the
  *   pipe throws
@@ -88,7 +90,7 @@ interface Accepting {
   acceptAsync(timeoutMs: number): Promise<Channel>;
 }
 
-/** Waits in small steps, so that an interrupt is heard. */
+/** Waits in small steps, so that an interrupt is handled. */
 async function acceptOne(listener: Accepting, options: V2vOptions): Promise<Channel> {
   const endMs = performance.now() + (options.waitMs ?? Infinity);
   for (;;) {
@@ -105,7 +107,7 @@ async function acceptOne(listener: Accepting, options: V2vOptions): Promise<Chan
   }
 }
 
-/** Tries again while nobody listens yet and there is time. */
+/** Tries again while there is no listener and there is time. */
 async function retry(connect: () => Promise<Channel>, options: V2vOptions): Promise<Channel> {
   const endMs = performance.now() + (options.waitMs ?? 0);
   for (;;) {

@@ -13,16 +13,14 @@ import { printableName } from "../base/printable.ts";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import { isManagersOwn, MANAGER_NAME, type VmManager } from "../qemu/vm_manager.ts";
-import { isQemuProgram, mapsAsQemu, saysQemu } from "../qemu/program.ts";
-import { cleanName, endpointName } from "./endpoint_name.ts";
+import { isQemuProgram, mapsAsQemu, otherVmmOf, saysQemu } from "../qemu/program.ts";
+import { endpointName } from "./endpoint_name.ts";
+import { missingOf } from "./probe_remedy.ts";
 import { needsMaps, type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
 import { SocketTable } from "../qemu/socket_table.ts";
 
 /** Longest path of a unix socket, in bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
-
-/** How the option begins that gives a VM a monitor of ours. */
-export const OWN_MONITOR = "-qmp unix:/run/vmsig/";
 
 /** A monitor of a VM. */
 export interface ProbedMonitor {
@@ -172,6 +170,23 @@ export async function probeHost(
   return found;
 }
 
+/** A VM that runs under another VMM than QEMU. */
+export interface ForeignVm {
+  /** Its process. */
+  readonly pid: number;
+  /** What that is: "Cloud Hypervisor", "Firecracker". */
+  readonly vmm: string;
+}
+
+/** VMs that no QEMU runs, by pid: nothing of theirs can be joined, and a person who looks for one is told. */
+export async function probeForeign(view: Pick<HostView, "pids" | "exe">): Promise<ForeignVm[]> {
+  const pids = await view.pids();
+  return pids.sort((a, b) => a - b).flatMap((pid) => {
+    const vmm = otherVmmOf(view.exe(pid));
+    return vmm === undefined ? [] : [{ pid, vmm }];
+  });
+}
+
 /** A process as a QEMU system emulator; undefined when it is not one. */
 export async function readProcess(view: HostView, pid: number): Promise<QemuProcess | undefined> {
   const program = view.exe(pid);
@@ -308,7 +323,7 @@ export async function describeVm(
     manager,
     attachable: free !== "",
     refusal: free !== "" ? "" : refusal,
-    missing: missingOf(pid, setup, free !== "" || (refusal !== "" && monitors.some(({ busy }) => !busy))),
+    missing: missingOf(process, free !== "" || (refusal !== "" && monitors.some(({ busy }) => !busy))),
   };
 }
 
@@ -334,42 +349,4 @@ async function isOwn(view: VmView, process: QemuProcess, claims: readonly string
   process.ownSockets.clear();
   for (const claim of own) process.ownSockets.add(claim);
   return own.length > 0;
-}
-
-/** What gives a VM a monitor of ours, in the form of who has started it. */
-function monitorRemedy(manager: VmManager, name: string): string {
-  const option = `${OWN_MONITOR}${name}.qmp,server=on,wait=off`;
-  switch (manager) {
-    case "libvirt":
-      return "a table [libvirt] in vmsigd.toml: vmsig speaks to it by libvirt, and the VM stays as it is";
-    case "kubevirt":
-      return "[libvirt] socket = the pod's own (/proc/PID/root/…/libvirt-sock) in vmsigd.toml";
-    case "proxmox":
-      return `args: ${option} (qm set VMID --args): its own monitor is left to Proxmox`;
-    case "incus":
-      return `raw.qemu: ${option} (incus config set): its own monitor is left to Incus`;
-    case "kata":
-      return 'enable_debug and extra_monitor_socket = "qmp" (configuration.toml): the first is left to Kata';
-    default:
-      return option;
-  }
-}
-
-function missingOf(pid: number, setup: QemuSetup, hasMonitor: boolean): string[] {
-  const missing: string[] = [];
-  const name = cleanName(setup.name, pid);
-  if (!hasMonitor) missing.push(monitorRemedy(setup.manager, name));
-  if (setup.remedy !== "") missing.push(setup.remedy);
-  if (setup.keyboards.length === 0) missing.push(deviceRemedy(setup.manager, "keyboard"));
-  if (!setup.hasTablet) missing.push(deviceRemedy(setup.manager, "tablet"));
-  return missing;
-}
-
-function deviceRemedy(manager: VmManager, device: "keyboard" | "tablet"): string {
-  const option = `-device virtio-${device}-pci`;
-  if (manager === "libvirt" || manager === "kubevirt") return `<input type='${device}' bus='virtio'/>`;
-  if (manager === "proxmox") {
-    return device === "tablet" ? "tablet: 1 (qm set VMID --tablet 1)" : `args: ${option}`;
-  }
-  return manager === "incus" ? `raw.qemu: ${option}` : option;
 }

@@ -47,6 +47,8 @@ export async function placeDefect(
   uid: number,
   ownUid: number,
 ): Promise<string> {
+  // Deno opens a file by text: there is no way to such a name.
+  if (!path.isWellFormed()) return "its monitor's path is not UTF-8, so that vmsig cannot open it";
   try {
     const slash = path.lastIndexOf("/");
     const folder = await view.realPath(path.slice(0, slash) || "/");

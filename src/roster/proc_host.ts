@@ -7,6 +7,7 @@
  * know. Those are promises, and what does not come in time is not there.
  * @module
  */
+import { folderNames } from "../../ffi/folder.ts";
 import { textOfBytes } from "../base/byte_text.ts";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import { pathFromHere } from "../qemu/other_root.ts";
@@ -21,8 +22,10 @@ const TABLE_PIECE_BYTES = 65_536;
 const MAX_TABLE_BYTES = 32 * 2 ** 20;
 /** The mappings of a QEMU with a few hundred libraries; what comes behind is not looked at. */
 const MAX_MAPS_BYTES = 2 ** 20;
-/** A process that has room for more descriptors is not asked for them. */
+/** A process that has more descriptors open is not asked for them. */
 const MAX_FDS = 16_384;
+/** So many are looked at before others have the thread: a few ms. */
+const FDS_AT_ONCE = 1024;
 
 /** Reads the host. A process that is gone, or may not be looked at, has nothing to tell. */
 export class ProcHost implements HostView, PlaceView {
@@ -83,14 +86,20 @@ export class ProcHost implements HostView, PlaceView {
 
   async sockets(pid: number): Promise<ReadonlySet<string> | undefined> {
     const sockets = new Set<string>();
-    // The list of a folder comes whole.
-    const status = quietly(() => Deno.readTextFileSync(`/proc/${pid}/status`));
-    if (!(Number(/^FDSize:\s+(\d+)$/m.exec(status)?.[1] ?? NaN) <= MAX_FDS)) return undefined;
+    let seen = 0;
+    let pauseAt = FDS_AT_ONCE;
     try {
-      for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
-        const number = /^socket:\[(\d+)\]$/.exec(quietly(() => Deno.readLinkSync(`/proc/${pid}/fd/${name}`)))
-          ?.[1];
-        if (number !== undefined) sockets.add(number);
+      for (const names of folderNames(`/proc/${pid}/fd`)) {
+        seen += names.length;
+        if (seen > MAX_FDS) return undefined;
+        for (const name of names) {
+          const target = quietly(() => Deno.readLinkSync(`/proc/${pid}/fd/${name}`));
+          const number = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+          if (number !== undefined) sockets.add(number);
+        }
+        if (seen < pauseAt) continue;
+        pauseAt = seen + FDS_AT_ONCE;
+        await new Promise((resolve) => setTimeout(resolve));
       }
     } catch (error) {
       if (isExpected(error)) return undefined;

@@ -8,7 +8,7 @@
  */
 import { CommandLine } from "../qemu/command_line.ts";
 import { asMapped, isSharedRam, type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
-import { hasMonitorByDescriptor, type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
+import { hasMonitorByDescriptor, type QmpOffer, qmpOffersOf, tcpMonitorOf } from "../qemu/qmp_offers.ts";
 import type { VmManager } from "../qemu/vm_manager.ts";
 import { remedyOptions } from "../ram/ram_remedy.ts";
 import { readPorts, type VmPorts } from "./vm_ports.ts";
@@ -27,6 +27,8 @@ export interface QemuSetup extends VmPorts {
   readonly qmp: readonly QmpOffer[];
   /** Whether it has one by a descriptor, which is its manager's alone. */
   readonly hasMonitorByDescriptor: boolean;
+  /** Where it has one over TCP, which is used only where the config names it; "" without one. */
+  readonly tcpMonitor: string;
   /** Who has started it, by the shape of its words. */
   readonly manager: VmManager;
   /** What backs the RAM. `shared`: another process can read it. */
@@ -73,6 +75,7 @@ export function readQemuCommandLine(args: readonly string[], maps = ""): QemuSet
     ramBytes: memory.ramBytes,
     qmp: qmpOffersOf(line),
     hasMonitorByDescriptor: hasMonitorByDescriptor(line),
+    tcpMonitor: tcpMonitorOf(line),
     manager: memory.manager,
     memory: backing,
     remedy: backing.shared || backing.backend === IN_FILE ? "" : remedyOptions(memory),

@@ -3,6 +3,7 @@
  * ends once the other end has broken the rules.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import type { Bell } from "./bell.ts";
 import type { SharedRegion } from "./shared_region.ts";
@@ -48,14 +49,18 @@ export abstract class RingHalf {
    * @param bell the doorbell by which the other end hears: of data, or of space
    */
   constructor(region: SharedRegion, place: RingPlace, bell: Bell) {
+    const { mineAt, theirsAt, ringAt, ringBytes } = place;
+    assert(ringBytes > 0 && (ringBytes & (ringBytes - 1)) === 0, "a ring's size is a power of two");
+    assert(((mineAt | theirsAt | ringAt) & 7) === 0, "control blocks and rings are aligned to 8 bytes");
+    assert(ringAt + ringBytes <= region.sizeBytes, "a ring lies within its region");
     this.region = region;
     this.bell = bell;
     this.words = new Int32Array(region.buffer, 0, region.sizeBytes >> 2);
-    this.mine = place.mineAt >> 2;
-    this.theirs = place.theirsAt >> 2;
-    this.ringAt = place.ringAt;
-    this.ringBytes = place.ringBytes;
-    this.mask = place.ringBytes - 1;
+    this.mine = mineAt >> 2;
+    this.theirs = theirsAt >> 2;
+    this.ringAt = ringAt;
+    this.ringBytes = ringBytes;
+    this.mask = ringBytes - 1;
   }
 
   /** Ends its use: whatever is asked of it from now on is answered by this fault. */

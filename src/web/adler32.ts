@@ -1,20 +1,21 @@
 /**
- * The sum at the end of a zlib stream, for who puts one together of parts that were packed before.
+ * The checksum at the end of a zlib stream, for a stream assembled from parts that were compressed
+ * separately.
  * @module
  */
 import { assert } from "../base/assert.ts";
 
 const ADLER_BASE = 65_521;
-/** So many bytes are added up before the sums are too large for 32 bits (zlib's NMAX). */
+/** Bytes that can be added before the sums exceed 32 bits (zlib's NMAX). */
 const ADLER_RUN = 5552;
 
-/** Adler-32 (RFC 1950) of some bytes; sums of parts make that of the whole. */
+/** Adler-32 (RFC 1950); the sums of parts can be combined into that of the whole. */
 export class Adler32 {
   readonly #low: number;
   readonly #high: number;
   readonly #bytes: number;
 
-  /** That of no bytes, or of known sums. */
+  /** The sum of no bytes, or known sums. */
   constructor(low = 1, high = 0, bytes = 0) {
     assert(low < ADLER_BASE && high < ADLER_BASE, "sums are remainders");
     this.#low = low;
@@ -22,7 +23,7 @@ export class Adler32 {
     this.#bytes = bytes;
   }
 
-  /** That of bytes. */
+  /** The sum of some bytes. */
   static of(bytes: Uint8Array): Adler32 {
     let [low, high] = [1, 0];
     for (let at = 0; at < bytes.length;) {
@@ -37,15 +38,15 @@ export class Adler32 {
     return new Adler32(low, high, bytes.length);
   }
 
-  /** As a file has it. */
+  /** In the file's byte order. */
   get value(): number {
     return this.#high * 65_536 + this.#low;
   }
 
-  /** That of these bytes with others behind them. */
+  /** The sum of these bytes followed by others. */
   followedBy(next: Adler32): Adler32 {
     const low = (this.#low + next.#low + ADLER_BASE - 1) % ADLER_BASE;
-    // Each of the bytes behind adds the lower sum of those before, less the 1 that it began with.
+    // Each of the following bytes adds the lower sum of the first ones, less the initial 1.
     const carried = (next.#bytes % ADLER_BASE) * ((this.#low + ADLER_BASE - 1) % ADLER_BASE);
     return new Adler32(low, (this.#high + next.#high + carried) % ADLER_BASE, this.#bytes + next.#bytes);
   }

@@ -1,7 +1,7 @@
 /**
- * A VM's serial console in a tab: bytes to the page as the VM says them, and from the page under the console
- * lease of the tab, once it was taken. The VM's output is not interpreted here; a terminal in the page shows
- * it.
+ * A VM's serial console in a tab: sends the VM's output to the page as it arrives, and the page's input to
+ * the VM under the tab's console lease, once that is acquired. The output is not interpreted here; a terminal
+ * in the page shows it.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -17,19 +17,19 @@ import { MAX_CONSOLE_WRITE } from "../event/kinds/console_kinds.ts";
 import { BODY } from "../event/transfer_event.ts";
 import type { LeaseNames } from "./lease_names.ts";
 
-/** Bytes of one message of the page at most. */
+/** Size limit of one message from the page, bytes. */
 const MOST_CONSOLE_INPUT = 16_384;
-/** Bytes that wait to be written at most: a person types, or pastes. */
+/** Limit of bytes queued for writing: a person types, or pastes. */
 const MOST_UNWRITTEN = 65_536;
-/** Bytes that may wait for the page; beyond that the console is not read until the page has caught up. */
+/** Limit of bytes queued for the page; above it, the console is not read until the page has caught up. */
 const MOST_WAITING = 1 << 20;
 const LOOK_MS = 20;
-/** The daemon takes the lease back when this process has been silent for so long. */
+/** The daemon revokes the lease when it has not heard from this process for this long. */
 const TTL_MS = 10_000;
 
-/** What a stream is made of. */
+/** The options of a stream. */
 export interface ConsoleStreamOptions {
-  /** The tab's socket for it, open. */
+  /** The tab's open socket for it. */
   readonly socket: WebSocket;
   /** The tab's client. */
   readonly client: Client;
@@ -37,7 +37,7 @@ export interface ConsoleStreamOptions {
   readonly leases: LeaseNames;
   /** Which VM. */
   readonly vm: string;
-  /** Which console of it. */
+  /** The console's number. */
   readonly port: number;
 }
 
@@ -45,24 +45,24 @@ export interface ConsoleStreamOptions {
 export class ConsoleStream {
   readonly #options: ConsoleStreamOptions;
   readonly #ending = new AbortController();
-  /** What is done one after another: taking, writing, giving back. */
+  /** Operations that run one after another: acquiring, writing, releasing. */
   #work: Promise<void> = Promise.resolve();
   #lease: Lease | undefined;
   #unwritten = 0;
 
-  /** Shows the console from the oldest that is kept on. */
+  /** Shows the console from the oldest output that is kept. */
   constructor(options: ConsoleStreamOptions) {
     this.#options = options;
     const { socket } = options;
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = () => this.end();
-    // What goes wrong is told by the close that follows.
+    // Errors are followed by a close event.
     socket.onerror = (event) => event.preventDefault();
     void this.#run();
   }
 
-  /** Reads no more, and gives the lease back. */
+  /** Stops reading, and releases the lease. */
   end(): void {
     if (this.#ending.signal.aborted) return;
     this.#ending.abort();
@@ -139,7 +139,7 @@ export class ConsoleStream {
     assert(this.#unwritten >= 0, "what is written has waited");
     const { client, vm, port } = this.#options;
     const lease = this.#lease;
-    // The lease was given back or taken away while these bytes were on their way, and the page was told.
+    // The lease was released or revoked while these bytes were being sent, and the page has been told.
     if (lease?.owned !== true || this.#ending.signal.aborted) return;
     for (let at = 0; at < bytes.length; at += MAX_CONSOLE_WRITE) {
       const piece = bytes.slice(at, at + MAX_CONSOLE_WRITE);

@@ -1,5 +1,5 @@
 /**
- * How many events come, by source: over the last ten seconds, in ten slots of which the oldest is dropped.
+ * The rate of events by source over the last ten seconds, in ten slots of which the oldest is dropped.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 const SLICES = 10;
 const SLICE_MS = 1000;
 
-/** What is told of the rate. */
+/** The measured rates. */
 export interface RateTold {
   /** Events per second, by source. */
   readonly perSecond: Readonly<Record<string, number>>;
@@ -23,13 +23,13 @@ export class EventRate {
   #slice = 0;
   #lost = 0;
 
-  /** Begins now. @param nowMs a clock that does not jump */
+  /** Starts measuring. @param nowMs a monotonic clock, ms */
   constructor(nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs;
     this.#sinceMs = nowMs();
   }
 
-  /** An event came. @param lost how many were lost before it */
+  /** Counts an event. @param lost number of events lost before it */
   note(source: string, lost: number): void {
     assert(lost >= 0, "what is lost is counted");
     this.#turn();
@@ -49,7 +49,7 @@ export class EventRate {
     return { perSecond, lost: this.#lost };
   }
 
-  /** Forgets what is too old. */
+  /** Drops slots that are too old. */
   #turn(): void {
     const now = Math.floor((this.#nowMs() - this.#sinceMs) / SLICE_MS);
     for (let left = Math.min(SLICES, now - this.#slice); left > 0; left--) {

@@ -1,6 +1,6 @@
 /**
- * What a person sees on the page's overview: the VMs, which control owns or awaits which lease, and the
- * latest events, as the bus delivers them to that person's connection.
+ * The contents of the page's overview: the VMs, which control owns or waits for which lease, and the latest
+ * events, as delivered to one person's connection.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -19,39 +19,39 @@ import type { LeaseClassName } from "../client/lease.ts";
 import type { LeaseHolder } from "../client/lease_holder.ts";
 import { type LeaseParties, leasePartiesOf, type LeaseParty } from "../client/lease_parties.ts";
 
-/** Lines of the timeline that are kept for who comes later. */
+/** Lines of the timeline that are kept for pages opened later. */
 export const MOST_LINES = 500;
 const MOST_WORDS = 400;
-/** Things that happen at once are told at once. */
+/** Changes within this time are reported together, ms. */
 const GATHER_MS = 100;
 
-/** A VM, as the page shows it. */
+/** A VM on the page. */
 export interface VmCard {
   /** Its name. */
   readonly name: string;
-  /** Of the roster: "up", … */
+  /** Its roster state: "up", … */
   readonly state: string;
-  /** Of the VM: "running", …; "" while it is not known. */
+  /** The VM's state: "running", …; "" while unknown. */
   readonly run: string;
   /** Its seams that are up. */
   readonly seams: readonly string[];
-  /** Who has which lease, and who waits for it: class to them. */
+  /** Owners and waiting controls by lease class. */
   readonly leases: Readonly<Record<string, LeaseCard>>;
 }
 
-/** A class of leases of a VM, as the page shows it; one that nobody has or waits for is left out. */
+/** A lease class of a VM on the page; one that nobody owns or waits for is omitted. */
 export interface LeaseCard {
-  /** Who has it; "" for nobody. */
+  /** The owner; "" for nobody. */
   readonly who: string;
-  /** Why; "" when it was not said. */
+  /** The owner's reason; "" if none was given. */
   readonly why: string;
-  /** Who waits for it, with why, who gets it next first. */
+  /** The waiting controls with their reasons, the next one first. */
   readonly waiting: readonly { readonly who: string; readonly why: string }[];
 }
 
 /** A line of the timeline. */
 export interface TimeLine {
-  /** Grows by one a line. */
+  /** Incremented with each line. */
   readonly n: number;
   /** When, ms since 1970. */
   readonly ms: number;
@@ -59,23 +59,23 @@ export interface TimeLine {
   readonly kind: string;
   /** The VM; "" for none. */
   readonly vm: string;
-  /** Escaped. */
+  /** The text, escaped. */
   readonly what: string;
-  /** How the page marks it. */
+  /** The page's style for it. */
   readonly tone: "plain" | "warn" | "bad";
 }
 
-/** What the house tells. */
+/** The listener of a house. */
 export interface HouseListener {
   /** The VMs changed. */
   onVms(vms: readonly VmCard[]): void;
-  /** Something happened. */
+  /** A line was added. */
   onLine(line: TimeLine): void;
-  /** The daemon is there again (""), or has gone. */
+  /** The daemon is available again (""), or was lost (why). */
   onDaemon(why: string): void;
 }
 
-/** The house. */
+/** The overview of one person. */
 export class House implements AsyncDisposable {
   /** Its client. */
   readonly client: Client;
@@ -94,9 +94,9 @@ export class House implements AsyncDisposable {
   #isEnded = false;
 
   /**
-   * Over a client that reconnects and receives CORE, VMHOST and INPUT. It is closed by its owner.
+   * Uses a client that reconnects and receives CORE, VMHOST and INPUT, which its owner closes.
    *
-   * @param onEnded told when the daemon lets it in no more
+   * @param onEnded called when the daemon no longer admits it
    */
   constructor(client: Client, onEnded: (fault: Fault) => void) {
     this.client = client;
@@ -104,7 +104,7 @@ export class House implements AsyncDisposable {
     this.#running = this.#follow();
   }
 
-  /** The VMs as far as they are known. */
+  /** The known VMs. */
   get vms(): VmCard[] {
     return this.client.roster.list().map(({ endpoint, name, state, seams }) => ({
       name: name === "" ? String(endpoint) : printable(name),
@@ -115,48 +115,48 @@ export class House implements AsyncDisposable {
     }));
   }
 
-  /** The last lines. */
+  /** The latest lines. */
   get lines(): readonly TimeLine[] {
     return this.#lines;
   }
 
-  /** Why the daemon is away; "" while it is there. */
+  /** Why the daemon is not available; "" while it is. */
   get away(): string {
     return this.#away;
   }
 
-  /** The daemon has gone. */
+  /** The daemon was lost. */
   setAway(why: string): void {
     this.#away = why;
     this.#leases.clear();
     for (const each of this.#listeners) each.onDaemon(why);
   }
 
-  /** Tells somebody from now on. */
+  /** Adds a listener. */
   add(listener: HouseListener): void {
     this.#listeners.add(listener);
     for (const { endpoint } of this.client.roster.list()) this.#stale.add(endpoint);
     this.#changes.later();
   }
 
-  /** No longer. */
+  /** Removes a listener. */
   remove(listener: HouseListener): void {
     this.#listeners.delete(listener);
   }
 
-  /** A line of our own: what somebody did here. */
+  /** Adds a line about what somebody did here. */
   tell(vm: string, what: string): void {
     this.#addLine({ kind: "WEB", vm, what, tone: "plain" });
   }
 
-  /** A control in words for a person. */
+  /** A control, in words for a person. */
   async whoIs({ principal, as, control }: LeaseHolder, name = ""): Promise<string> {
     const label = name === "" ? `control ${control}` : printable(name);
     if (as.startsWith("token:")) return printable(as.slice("token:".length));
     return `${as === "" ? await this.#userOf(principal) : printable(as)}, ${label}`;
   }
 
-  /** How the bus does, as this connection sees it. */
+  /** The bus's statistics, as seen by this connection. */
   async metrics(): Promise<object> {
     const fromMs = performance.now();
     await this.client.barrier();
@@ -164,7 +164,7 @@ export class House implements AsyncDisposable {
     return { roundTripMs, ...this.#rate.told(), vms: this.client.roster.list().length };
   }
 
-  /** Follows no more; the client is closed already. */
+  /** Stops following; the client has been closed already. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
     this.#changes[Symbol.dispose]();
@@ -196,7 +196,7 @@ export class House implements AsyncDisposable {
     const vm = event.as("VM_LIFECYCLE");
     if (vm !== undefined) {
       const run = runOf(event);
-      // A reset and a wish to power down are happenings: what the VM does then is asked.
+      // A reset and a power-down request are momentary: the VM's state afterwards is queried.
       if (run === "reset" || run === "powerdown") this.#runs.delete(endpoint);
       else this.#runs.set(endpoint, run);
     }
@@ -218,7 +218,7 @@ export class House implements AsyncDisposable {
     });
   }
 
-  /** A lease changed hands, or who waits for it did. */
+  /** The owner or the queue of a lease has changed. */
   async #onLease(event: ClientEvent): Promise<void> {
     try {
       const parties = leasePartiesOf(event);
@@ -226,7 +226,7 @@ export class House implements AsyncDisposable {
       await this.#setLease(event.endpoint, parties);
       this.#changes.later();
     } catch (error) {
-      // What is not one says nothing.
+      // An invalid event is ignored.
       if (!(error instanceof Fault)) throw error;
     }
   }
@@ -251,9 +251,9 @@ export class House implements AsyncDisposable {
     for (const each of this.#listeners) each.onLine(line);
   }
 
-  /** Asks anew who has what of the VMs that changed, and tells. */
+  /** Queries the leases of the VMs that changed, and reports them. */
   async #refresh(): Promise<void> {
-    // Nobody looks: it is asked when somebody comes.
+    // Nobody is looking: they are queried when somebody comes.
     if (this.#listeners.size === 0) return;
     const stale = [...this.#stale];
     this.#stale.clear();
@@ -270,7 +270,7 @@ export class House implements AsyncDisposable {
             this.#runs.set(endpoint, (await this.client.vmState(endpoint)).state);
           }
         } catch (error) {
-          // It went meanwhile, or this user may not know.
+          // The VM is gone meanwhile, or this user may not know.
           if (!(error instanceof Fault)) throw error;
         }
       }
@@ -278,7 +278,7 @@ export class House implements AsyncDisposable {
     for (const each of this.#listeners) each.onVms(this.vms);
   }
 
-  /** A user's name beside its number. */
+  /** A user's name and number. */
   async #userOf(uid: number): Promise<string> {
     let name = this.#users.get(uid);
     if (name === undefined) {

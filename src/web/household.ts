@@ -1,8 +1,7 @@
 /**
- * One person's view: what the daemon shows to that principal, over connections of that principal. All tabs of
- * the person share it. A person sees nothing by another person's right: two people who look at one VM are two
- * viewers to the daemon, which costs an encoder each, and what a shrunken grant no longer covers ends at
- * once.
+ * One person's view: what the daemon shows to that principal, over connections of that principal, shared by
+ * all tabs of the person. Nobody sees anything by another person's rights: two people who look at one VM are
+ * two viewers to the daemon, each with an encoder, and what a reduced grant no longer covers ends at once.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -15,7 +14,7 @@ import { SharedScreen } from "./shared_screen.ts";
 import { type Thumbnail, Thumbnails } from "./thumbnails.ts";
 import type { Identity } from "./tokens.ts";
 
-/** Joins the bus once more, for a person. */
+/** Joins the bus again for a person. */
 export type Join = (
   who: Identity,
   name: string,
@@ -23,27 +22,27 @@ export type Join = (
   reconnect: ConnectOptions["reconnect"],
 ) => Promise<Client>;
 
-/** What a household is told by, and tells. */
+/** The options and listeners of a household. */
 export interface HouseholdOptions {
-  /** Whose it is. */
+  /** The principal. */
   readonly who: Identity;
   /** Joins the bus. */
   readonly join: Join;
-  /** There is a new small picture. */
+  /** There is a new thumbnail. */
   readonly onThumbnail: (vm: string, picture: Thumbnail) => void;
-  /** A VM's frames have stopped (why), or come again (""). */
+  /** A VM's frames have stopped (why), or continue (""). */
   readonly onTrouble: (vm: string, why: string) => void;
-  /** The daemon lets this principal in no more. */
+  /** The daemon no longer admits this principal. */
   readonly onEnded: (fault: Fault) => void;
 }
 
-/** What one person sees. */
+/** One person's view. */
 export class Household implements AsyncDisposable {
-  /** Whose it is. */
+  /** The principal. */
   readonly who: Identity;
   /** The VMs, leases and events. */
   readonly house: House;
-  /** Small pictures. */
+  /** The thumbnails. */
   readonly thumbnails: Thumbnails;
   readonly #options: HouseholdOptions;
   readonly #screens = new Map<string, SharedScreen>();
@@ -59,7 +58,7 @@ export class Household implements AsyncDisposable {
   /**
    * Joins the bus for a person.
    *
-   * @throws {Fault} why the daemon does not let it in
+   * @throws {Fault} why the daemon does not admit it
    */
   static async open(options: HouseholdOptions): Promise<Household> {
     let household: Household | undefined;
@@ -74,33 +73,33 @@ export class Household implements AsyncDisposable {
     return this.house.client;
   }
 
-  /** Whether somebody needs it. */
+  /** Whether somebody uses it. */
   get isHeld(): boolean {
     return this.#holds > 0;
   }
 
-  /** Somebody needs it. */
+  /** Adds a user. */
   hold(): void {
     this.#holds++;
   }
 
-  /** Somebody needs it no longer. */
+  /** Removes a user. */
   letGo(): void {
     assert(this.#holds > 0, "what is let go of was held");
     this.#holds--;
   }
 
-  /** A further connection, which receives MEMCTX. */
+  /** Opens another connection, which receives MEMCTX. */
   guestClient(): Promise<Client> {
     return this.join({ sources: ["CORE", "MEMCTX"] }, false);
   }
 
-  /** A further connection. */
+  /** Opens another connection. */
   join(sub: SubscribeOptions, reconnect: ConnectOptions["reconnect"]): Promise<Client> {
     return this.#options.join(this.who, `web ${this.who.name}`, sub, reconnect);
   }
 
-  /** A VM's screen, made when it is first looked at. */
+  /** A VM's screen, made when it is first viewed. */
   screen(vm: string): SharedScreen {
     let screen = this.#screens.get(vm);
     if (screen === undefined) {
@@ -110,7 +109,7 @@ export class Household implements AsyncDisposable {
     return screen;
   }
 
-  /** The picture's size of a VM. */
+  /** The size of a VM's picture. */
   sizeOf(vm: string): { readonly width: number; readonly height: number } {
     return this.#screens.get(vm)?.size ?? { width: 1, height: 1 };
   }
@@ -121,7 +120,7 @@ export class Household implements AsyncDisposable {
     this.#screens.clear();
     await this.thumbnails[Symbol.asyncDispose]();
     await this.client.close().catch((error) => {
-      // The daemon has gone already.
+      // The daemon is gone already.
       if (!(error instanceof Fault)) throw error;
     });
     await this.house[Symbol.asyncDispose]();

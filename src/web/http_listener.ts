@@ -1,6 +1,6 @@
 /**
- * Where a program of ours serves HTTP: a port, or a unix socket that nobody but the user may open. Who is let
- * in, and what is answered, is the handler's matter.
+ * Serves HTTP on a port, or on a unix socket that only the user may open. Authentication and answers are up
+ * to the handler.
  * @module
  */
 import { type ListenAddress, listenFault, removeStale } from "../client/vnc/viewer_listener.ts";
@@ -10,13 +10,13 @@ const PRIVATE_UMASK = 0o177;
 
 /** A certificate and its key, PEM. */
 export interface TlsFiles {
-  /** The chain, the server's own first. */
+  /** The chain, the server's own certificate first. */
   readonly cert: string;
   /** The private key. */
   readonly key: string;
 }
 
-/** What is served. */
+/** What to serve. */
 export interface HttpListenerOptions {
   /** Answers requests. */
   readonly handler: (request: Request) => Promise<Response>;
@@ -26,27 +26,24 @@ export interface HttpListenerOptions {
   readonly tls?: TlsFiles | undefined;
 }
 
-/** A server that listens. */
+/** A listening server. */
 export interface HttpListening {
-  /**
-   * Ends the server with its connections, and removes its unix socket: whoever still reads, or keeps a
-   * connection open, is not waited for.
-   */
+  /** Ends the server and its connections, and removes its unix socket, without waiting for clients. */
   readonly end: () => Promise<void>;
-  /** Its port; 0 of a unix socket. */
+  /** Its port; 0 for a unix socket. */
   readonly port: number;
 }
 
 /**
- * Begins to listen.
+ * Starts listening.
  *
- * @throws {Fault} `busy` when somebody else listens there; `refused`
+ * @throws {Fault} `busy` when something else listens there; `refused`
  */
 export async function listenOnHttp(
   address: ListenAddress,
   { handler, onError, tls }: HttpListenerOptions,
 ): Promise<HttpListening> {
-  // shutdown() waits for the connections that clients keep open, with Deno 2.4 for a minute and a half.
+  // shutdown() alone waits for connections that clients keep open, with Deno 2.4 for a minute and a half.
   const ending = new AbortController();
   const serving = { signal: ending.signal, onListen: () => {}, onError };
   const endOf = async ({ finished }: { readonly finished: Promise<void> }): Promise<void> => {

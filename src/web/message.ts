@@ -1,5 +1,5 @@
 /**
- * What the page says: JSON of a few forms, each checked field by field. Anything else ends the connection.
+ * The page's messages: JSON in a few forms, each checked field by field. Anything else ends the connection.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -7,20 +7,20 @@ import { MAX_LEASE_MESSAGE } from "../event/kinds/lease_kinds.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { MOST_ANSWER } from "../client/asks.ts";
 
-/** Characters of one message at most. */
+/** Size limit of one message, characters. */
 export const MOST_MESSAGE = 65_536;
-/** Characters of one paste at most. */
+/** Size limit of one paste, characters. */
 export const MOST_PASTE = 10_000;
 const MOST_NAME = 128;
 const MOST_CHORD = 100;
 const MOST_SEEN = Math.min(256, MAX_ENDPOINTS);
 
-/** What can be done to a VM's power. */
+/** Power commands of a VM. */
 export const POWER_WORDS = ["stop", "cont", "reset", "powerdown", "wakeup", "quit"] as const;
 /** See {@linkcode POWER_WORDS}. */
 export type PowerWord = (typeof POWER_WORDS)[number];
 
-/** A message; `id` is what its answer says. */
+/** A message; its answer has the same `id`. */
 export type PageMessage =
   | { readonly op: "see"; readonly id: number; readonly vms: readonly string[] }
   | {

@@ -1,10 +1,10 @@
 /**
- * How much one connection may say: so many messages at once, and so many more per second.
+ * Limits a connection's messages: a burst, and a sustained rate.
  * @module
  */
 import { assert } from "../base/assert.ts";
 
-/** Messages of a page at once. */
+/** Burst of a page's messages. */
 export const MOST_AT_ONCE = 100;
 const OF_A_PAGE = { atOnce: MOST_AT_ONCE, perSecond: 50 };
 
@@ -16,10 +16,10 @@ export class MessageBudget {
   #sinceMs: number;
 
   /**
-   * A full one.
+   * Starts full.
    *
-   * @param nowMs a clock that does not jump
-   * @param bounds how much at once, and how much more per second; a page's messages unless told
+   * @param nowMs a monotonic clock, ms
+   * @param bounds burst and rate per second; by default those of a page
    */
   constructor(
     nowMs: number,
@@ -31,7 +31,7 @@ export class MessageBudget {
     this.#left = atOnce;
   }
 
-  /** Takes one message out; false when there is none. */
+  /** Takes one message; false when there is none left. */
   take(nowMs: number): boolean {
     assert(nowMs >= this.#sinceMs, "time goes on");
     this.#left = Math.min(this.#atOnce, this.#left + (nowMs - this.#sinceMs) / 1000 * this.#perSecond);

@@ -1,6 +1,7 @@
 /**
- * The one WebSocket between a tab's page and the server beside its pictures: what the page asks, and what it
- * is told. Every message of the page is checked and bounded; one that is not valid ends the connection.
+ * The WebSocket between a tab's page and the server, other than those of its pictures: the page's requests,
+ * and the messages to it. Every message from the page is checked and bounded; an invalid one ends the
+ * connection.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -12,30 +13,30 @@ import { MessageBudget } from "./message_budget.ts";
 import type { SeatTold, Tab } from "./tab.ts";
 import type { Thumbnail, Thumbnails } from "./thumbnails.ts";
 
-/** What waits for a page at most, bytes: one that takes nothing is ended. */
+/** Limit of bytes queued for a page; one that does not read is disconnected. */
 const MOST_WAITING = 8 * 2 ** 20;
-/** While so much waits there are no further small pictures, bytes. */
+/** Amount of queued bytes above which no further thumbnails are sent. */
 const MOST_PICTURES = 2 ** 20;
-/** What one page asks at once at most. */
+/** Requests of one page that may be open. */
 const MOST_AT_WORK = 16;
 
-/** What it is made of. */
+/** The options of a page's connection. */
 export interface PageOptions {
-  /** The socket, open. */
+  /** The open socket. */
   readonly socket: WebSocket;
-  /** What it is greeted with. */
+  /** The contents of its greeting. */
   readonly hello: object;
-  /** Whose page it is. */
+  /** The page's tab. */
   readonly tab: Tab;
-  /** What it is told. */
+  /** What it is told about. */
   readonly house: House;
-  /** What it looks at. */
+  /** The thumbnails that it watches. */
   readonly thumbnails: Thumbnails;
 }
 
 /** A page. */
 export class PageConnection implements HouseListener {
-  /** Whose page it is. */
+  /** The page's tab. */
   readonly tab: Tab;
   readonly #options: PageOptions;
   readonly #budget = new MessageBudget(performance.now());
@@ -43,7 +44,7 @@ export class PageConnection implements HouseListener {
   #atWork = 0;
   #isEnded = false;
 
-  /** Greets the page, and tells it all from now on. */
+  /** Greets the page, and passes on all changes from now on. */
   constructor(options: PageOptions) {
     this.#options = options;
     this.tab = options.tab;
@@ -54,7 +55,7 @@ export class PageConnection implements HouseListener {
     this.#send({ t: "lines", lines: house.lines });
     house.add(this);
     socket.onmessage = ({ data }) => this.#receive(data);
-    // What goes wrong is told by the close that follows.
+    // Errors are followed by a close event.
     socket.onerror = (event) => event.preventDefault();
   }
 
@@ -70,10 +71,10 @@ export class PageConnection implements HouseListener {
     this.#send({ t: "daemon", why: oneLine(why) });
   }
 
-  /** There is a new small picture. */
+  /** There is a new thumbnail. */
   onThumbnail(vm: string, { png }: Thumbnail): void {
     const { socket } = this.#options;
-    // A page that takes them slowly gets fewer.
+    // A page that reads slowly gets fewer.
     if (!this.#seen.has(vm) || socket.bufferedAmount > MOST_PICTURES) return;
     if (this.#isEnded || socket.readyState !== WebSocket.OPEN) return;
     // The name's length, the name, the picture.
@@ -85,17 +86,17 @@ export class PageConnection implements HouseListener {
     socket.send(bytes);
   }
 
-  /** A VM's frames have stopped (why), or come again (""). */
+  /** A VM's frames have stopped (why), or continue (""). */
   onTrouble(vm: string, why: string): void {
     this.#send({ t: "trouble", vm, why: oneLine(why) });
   }
 
-  /** A seat changed. */
+  /** A seat has changed. */
   onSeat(told: SeatTold): void {
     this.#send({ t: "seat", ...told, why: oneLine(told.why) });
   }
 
-  /** The page has gone: nothing is watched for it any more. */
+  /** The page is gone: its watches end. */
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
@@ -137,7 +138,7 @@ export class PageConnection implements HouseListener {
 
   #see(vms: readonly string[]): void {
     const { thumbnails, house } = this.#options;
-    // What is not there is not watched: names are the page's words.
+    // Only existing VMs are watched, because the names come from the page.
     const wanted = new Set(vms.filter((vm) => house.client.roster.find(vm) !== undefined));
     for (const vm of this.#seen) {
       if (wanted.has(vm)) continue;

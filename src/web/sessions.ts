@@ -1,19 +1,19 @@
 /**
- * The people who are signed in: sessions by their cookie, which scripts of the page cannot read and other
- * sites' requests do not carry. Bounded in number and time.
+ * The people who are signed in: sessions identified by a cookie, which the page's scripts cannot read and
+ * requests from other sites do not carry. Bounded in number and time.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { MessageBudget } from "./message_budget.ts";
 import { hashOf, type Identity, newSecret } from "./tokens.ts";
 
-/** Sessions at most; the oldest goes for a new one. */
+/** Maximum number of sessions; a new one replaces the oldest. */
 export const MOST_SESSIONS = 64;
-/** Of one person at most; that person's oldest goes for a new one. */
+/** Maximum number per person; a new one replaces that person's oldest. */
 export const MOST_OF_ONE = 16;
-/** Requests of one session at once, and so many more per second: a wall of 64 pictures each second. */
+/** Requests of one session: burst and rate per second; enough for a wall of 64 pictures each second. */
 const REQUESTS = { atOnce: 600, perSecond: 300 };
-/** How long one lasts, s. */
+/** Duration of a session, s. */
 const SESSION_SECONDS = 12 * 3600;
 
 /** A session. */
@@ -22,7 +22,7 @@ export interface Session extends Identity {
   readonly id: number;
   /** Aborted when it ends. */
   readonly signal: AbortSignal;
-  /** How much it may ask. */
+  /** Its request budget. */
   readonly budget: MessageBudget;
 }
 
@@ -40,25 +40,26 @@ export class Sessions {
   #count = 0;
 
   /**
-   * None yet.
+   * Starts without sessions.
    *
-   * @param cookie its name: cookies are told apart by host and not by port, so that the port is in it
-   * @param isSecure whether browsers come by TLS
+   * @param cookie its name, which contains the port, because browsers separate cookies by host but not by
+   *   port
+   * @param isSecure whether browsers connect by TLS
    */
   constructor(cookie: string, isSecure: boolean) {
     this.#cookie = cookie;
     this.#isSecure = isSecure;
   }
 
-  /** How many. */
+  /** Number of sessions. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Begins one. */
+  /** Starts one. */
   async begin({ name, as }: Identity): Promise<{
     readonly session: Session;
-    /** What the Set-Cookie header says. */
+    /** The value of the Set-Cookie header. */
     readonly cookie: string;
   }> {
     this.#forgetOld();
@@ -79,26 +80,26 @@ export class Sessions {
     return { session, cookie: this.#setCookie(secret, SESSION_SECONDS) };
   }
 
-  /** The session of a request; undefined for none. */
+  /** The session of a request; undefined if there is none. */
   async of(request: Request): Promise<Session | undefined> {
     this.#forgetOld();
     const secret = this.#secretOf(request);
     return secret === undefined ? undefined : this.#entries.get(await hashOf(secret))?.session;
   }
 
-  /** Ends the session of a request. @returns what the Set-Cookie header says */
+  /** Ends the session of a request. @returns the value of the Set-Cookie header */
   async end(request: Request): Promise<string> {
     const secret = this.#secretOf(request);
     if (secret !== undefined) this.#end(await hashOf(secret));
     return this.#setCookie("", 0);
   }
 
-  /** Ends all of a principal. */
+  /** Ends all sessions of a principal. */
   endAllOf(as: string): void {
     for (const key of this.#keysOf(as)) this.#end(key);
   }
 
-  /** Ends all. */
+  /** Ends all sessions. */
   endAll(): void {
     for (const key of [...this.#entries.keys()]) this.#end(key);
   }

@@ -1,6 +1,6 @@
 /**
- * One VM's screen for everybody who looks at it: one feed and one encoder, and for each viewer a seat of its
- * own, which says what that viewer's tab may do.
+ * One VM's screen for everybody who views it: one feed and one encoder, and a seat per viewer, which
+ * determines what that viewer's tab may do.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -18,11 +18,11 @@ export class SharedScreen implements AsyncDisposable {
   #trouble = "";
 
   /**
-   * One that rests until somebody looks.
+   * Idle until somebody views it.
    *
    * @param client receives CORE and FRAME, and reconnects
    * @param vm the VM's name
-   * @param onTrouble told why there are no frames; "" when there are some again
+   * @param onTrouble called with the reason why there are no frames; "" when there are some again
    */
   constructor(client: Client, vm: string, onTrouble: (why: string) => void) {
     const seatOf = (viewer: Viewer) => this.#seats.get(viewer.label);
@@ -51,7 +51,7 @@ export class SharedScreen implements AsyncDisposable {
     });
   }
 
-  /** Whether there is no place for one more. */
+  /** Whether there is no room for another viewer. */
   get isFull(): boolean {
     return this.#server.isFull;
   }
@@ -61,19 +61,19 @@ export class SharedScreen implements AsyncDisposable {
     return this.#trouble;
   }
 
-  /** The picture's size. */
+  /** The size of the picture. */
   get size(): { readonly width: number; readonly height: number } {
     return this.#server.picture;
   }
 
-  /** Takes a viewer in. @param label told of nobody else */
+  /** Adds a viewer. @param label shown to nobody else */
   accept(transport: ViewerTransport, label: string, seat: ViewerSeat): ViewerInput {
     assert(!this.#seats.has(label), "each viewer has a label of its own");
     this.#seats.set(label, seat);
     return this.#server.accept(transport, label);
   }
 
-  /** Sends everybody away. */
+  /** Disconnects all viewers. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server[Symbol.dispose]();
     await this.#feed.close();

@@ -1,13 +1,16 @@
 /**
- * Which requests are answered at all, and which rules browsers are told to enforce: the host that they name
- * and the page that they come from must be ours, or another site could speak with this one in a person's name
- * (and, by a name of its own that leads to 127.0.0.1, read the answers).
+ * Which requests are answered at all, and which rules browsers are to enforce: the requested host and the
+ * requesting page must be ours. Otherwise another site could act in a person's name (and, with a name of its
+ * own that resolves to 127.0.0.1, read the answers).
  * @module
  */
 import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 
-/** What every answer says. No script or style but our own files, no frame around, no request elsewhere. */
+/**
+ * Headers of every answer: scripts and styles only from our own files, no framing, no requests to other
+ * sites.
+ */
 export const HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; " +
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -20,13 +23,13 @@ export const HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
 };
 
-/** The origins that are ours. */
+/** Our origins. */
 export class SiteRules {
   readonly #origins: ReadonlySet<string>;
   readonly #hosts: ReadonlySet<string>;
 
   /**
-   * The rules of these.
+   * Rules for the given origins.
    *
    * @param origins as browsers write them: "http://127.0.0.1:8470"
    */
@@ -37,18 +40,18 @@ export class SiteRules {
 
   /** Whether a request names our host. */
   isOurHost(request: Request): boolean {
-    // HTTP/2 has no such header: there the host is in what is asked for.
+    // HTTP/2 has no Host header; the host is in the request's URL.
     return this.#hosts.has((request.headers.get("host") ?? new URL(request.url).host).toLowerCase());
   }
 
-  /** Whether a request comes from a page of ours; one that does not say is not. */
+  /** Whether a request comes from a page of ours; one without this information does not. */
   isOurOrigin(request: Request): boolean {
     return this.#origins.has(request.headers.get("origin") ?? "");
   }
 
   /**
-   * Whether a page of another site made the request: then it gets no pictures. An old browser does not say,
-   * and is not refused.
+   * Whether the request was made by another site's page, which gets no pictures. An old browser does not send
+   * this information, and is not refused.
    */
   isFromElsewhere(request: Request): boolean {
     const site = request.headers.get("sec-fetch-site");
@@ -57,7 +60,7 @@ export class SiteRules {
 }
 
 /**
- * Reads an origin that the user gave.
+ * Parses an origin given by the user.
  *
  * @throws {Fault} `bad-argument`
  */
@@ -74,7 +77,7 @@ export function parseOrigin(text: string): string {
   return url.origin;
 }
 
-/** The origins of a port of the loopback. */
+/** The origins of a loopback port. */
 export function loopbackOrigins(scheme: "http" | "https", port: number): string[] {
   return ["127.0.0.1", "localhost", "[::1]"].map((host) => new URL(`${scheme}://${host}:${port}`).origin);
 }

@@ -1,20 +1,20 @@
 /**
- * A WebSocket as the way to one viewer of the RFB server.
+ * A WebSocket as the transport of one viewer of the RFB server.
  * @module
  */
 import type { ViewerInput, ViewerTransport } from "../rfb/server/rfb_server.ts";
 
-/** Bytes of one message of a viewer at most: keys and pointers are small. */
+/** Size limit of one message from a viewer, bytes: keys and pointers are small. */
 const MOST_VIEWER_BYTES = 65_536;
 const LOOK_MS = 20;
 
-/** The way. */
+/** The transport. */
 export class SocketTransport implements ViewerTransport {
   readonly #socket: WebSocket;
   #viewer: ViewerInput | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Over a socket that is open. */
+  /** Uses an open socket. */
   constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
@@ -24,7 +24,7 @@ export class SocketTransport implements ViewerTransport {
     return this.#socket.bufferedAmount;
   }
 
-  /** Hands what comes to the viewer, from now on. */
+  /** Passes received data to the viewer from now on. */
   run(viewer: ViewerInput): void {
     this.#viewer = viewer;
     const socket = this.#socket;
@@ -37,14 +37,14 @@ export class SocketTransport implements ViewerTransport {
       this.#rest();
       viewer.gone();
     };
-    // What goes wrong is told by the close that follows.
+    // Errors are followed by a close event.
     socket.onerror = (event) => event.preventDefault();
   }
 
   send(bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     this.#socket.send(bytes);
-    // A WebSocket does not tell when its buffer has been emptied.
+    // A WebSocket does not report when its buffer has been emptied.
     this.#timer ??= setInterval(() => {
       if (this.#socket.bufferedAmount === 0) this.#rest();
       this.#viewer?.drained();

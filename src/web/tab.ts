@@ -1,6 +1,6 @@
 /**
- * One tab of one person's browser: a control of its own on the bus, so that leases are this tab's and go with
- * it. It has one seat per VM that it looks at, and carries out what the page asks.
+ * One tab of a person's browser: a control of its own on the bus, so that it owns its leases, which end with
+ * it. It has one seat per VM that it views, and carries out the page's requests.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -17,16 +17,16 @@ import type { ConsoleStream } from "./console_stream.ts";
 import { LeaseNames } from "./lease_names.ts";
 import type { PageMessage, PowerWord } from "./message.ts";
 
-/** After so long without input from the person, keyboard and mouse are given back, ms. */
+/** Time without input after which keyboard and mouse are released, ms. */
 export const IDLE_MS = 300_000;
-/** Consoles that one tab shows at most. */
+/** Maximum number of consoles shown in one tab. */
 const MOST_CONSOLES = 8;
-/** Processes that are told at most. */
+/** Maximum number of processes reported. */
 const MOST_PROCESSES = 2000;
-/** What needs no POWER lease. */
+/** Power commands that need no POWER lease. */
 const HARMLESS: ReadonlySet<PowerWord> = new Set<PowerWord>(["stop", "cont", "wakeup"]);
 
-/** What becomes of a lease, in words for a person. */
+/** Outcomes of a lease request, in words for a person. */
 const LOSSES: Readonly<Record<string, string>> = {
   "taken away: owner-gone": "the daemon went away, and took keyboard and mouse back",
   "taken away: disconnected": "the daemon went away, and took keyboard and mouse back",
@@ -34,7 +34,7 @@ const LOSSES: Readonly<Record<string, string>> = {
   "taken away: not-kept-alive": "nothing was heard of this page for 10 s",
 };
 
-/** How the page hears of seats. */
+/** How the page learns of seats. */
 export interface SeatTold {
   /** The VM. */
   readonly vm: string;
@@ -44,22 +44,22 @@ export interface SeatTold {
   readonly why: string;
 }
 
-/** What a tab needs of its person's household. */
+/** What a tab needs of its household. */
 export interface TabHome {
   /** The person's client, which receives frames. */
   readonly client: Client;
-  /** A further client, for as long as it is needed; it receives MEMCTX. */
+  /** Opens another client, which receives MEMCTX. */
   guestClient(): Promise<Client>;
-  /** What is told of the house. */
+  /** The overview's listeners. */
   readonly house: {
-    /** Puts a line on the timeline. */
+    /** Adds a line to the timeline. */
     tell(vm: string, what: string): void;
     /** A control in words; `name` is what its program calls itself. */
     whoIs(holder: LeaseHolder, name?: string): Promise<string>;
     /** How the bus does, as this connection sees it. */
     metrics(): Promise<object>;
   };
-  /** The picture's size of a VM. */
+  /** The size of a VM's picture. */
   sizeOf(vm: string): { readonly width: number; readonly height: number };
 }
 
@@ -68,13 +68,13 @@ interface Seat {
   readonly viewer: Viewer;
 }
 
-/** A tab. */
+/** One tab. */
 export class Tab implements AsyncDisposable {
-  /** Whose it is. */
+  /** The principal. */
   readonly name: string;
-  /** Known to this tab alone: what its pictures' sockets say. */
+  /** A secret known only to this tab, which its pictures' sockets send. */
   readonly secret: string;
-  /** Its own connection: leases are this tab's, and go with it. */
+  /** Its own connection, which owns its leases. */
   readonly client: Client;
   /** Its leases, and who else has one. */
   readonly leases: LeaseNames;
@@ -87,9 +87,9 @@ export class Tab implements AsyncDisposable {
   readonly #seats = new Map<string, Seat>();
 
   /**
-   * One that looks at nothing yet.
+   * Starts without a view.
    *
-   * @param client its own; it is closed with the tab
+   * @param client its own client, which is closed with the tab
    */
   constructor(
     { name, secret, client, home, asks, holderOf, onSeat }: {
@@ -97,7 +97,7 @@ export class Tab implements AsyncDisposable {
       readonly secret: string;
       readonly client: Client;
       readonly home: TabHome;
-      /** Questions of models; undefined where there is no place for them. */
+      /** Models' questions; undefined if there is no folder for them. */
       readonly asks: Asks | undefined;
       /** The tab of the same person that has a VM's keyboard and mouse. */
       readonly holderOf: (vm: string) => Tab | undefined;
@@ -114,18 +114,18 @@ export class Tab implements AsyncDisposable {
     this.#onSeat = onSeat;
   }
 
-  /** A socket beside the page's own belongs to this tab, and ends with it. */
+  /** A further socket belongs to this tab, and is closed with it. */
   own(socket: WebSocket): void {
     this.#sockets.add(socket);
     socket.addEventListener("close", () => this.#sockets.delete(socket));
   }
 
-  /** Whether one more console may be opened. */
+  /** Whether another console may be opened. */
   get mayOpenConsole(): boolean {
     return this.#consoles.size < MOST_CONSOLES;
   }
 
-  /** A console is shown, until its socket closes. */
+  /** Shows a console until its socket closes. */
   addConsole(stream: ConsoleStream, socket: WebSocket): void {
     this.#consoles.add(stream);
     socket.addEventListener("close", () => this.#consoles.delete(stream));
@@ -136,7 +136,7 @@ export class Tab implements AsyncDisposable {
     return this.#seats.get(vm)?.seat.owner !== undefined;
   }
 
-  /** The seat of a viewer that is about to come. */
+  /** The seat for a viewer that is about to connect. */
   seatFor(vm: string): ViewerSeat {
     const seat = new InputSeat({
       client: this.client,
@@ -165,10 +165,10 @@ export class Tab implements AsyncDisposable {
   }
 
   /**
-   * Does what the page asks.
+   * Carries out a request of the page.
    *
-   * @returns what its answer says
-   * @throws {Fault} what cannot be done, in words
+   * @returns the contents of its answer
+   * @throws {Fault} what cannot be done, and why
    */
   async serve(message: Exclude<PageMessage, { op: "see" }>): Promise<object> {
     if (message.op === "metrics") return await this.#home.house.metrics();
@@ -213,7 +213,7 @@ export class Tab implements AsyncDisposable {
     return this.#home.client.roster.find(vm) !== undefined;
   }
 
-  /** What models ask, or an answer to one of them. */
+  /** Models' questions, or an answer to one of them. */
   async #asks(message: Extract<PageMessage, { op: "asks" | "answer" }>): Promise<object> {
     const asks = this.#questions;
     if (message.op === "asks") {
@@ -239,7 +239,7 @@ export class Tab implements AsyncDisposable {
     return {};
   }
 
-  /** Gives everything back, and waits until the guests are neutral. */
+  /** Releases everything, and waits until the guests are in a neutral state. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const console of this.#consoles) console.end();
     this.#consoles.clear();
@@ -251,7 +251,7 @@ export class Tab implements AsyncDisposable {
     try {
       await this.client.close();
     } catch (error) {
-      // The daemon has gone, and everything was given back with it.
+      // The daemon is gone, and the leases with it.
       if (!(error instanceof Fault)) throw error;
     }
   }
@@ -259,7 +259,7 @@ export class Tab implements AsyncDisposable {
   async #take(vm: string, why: string): Promise<object> {
     const mine = this.#seats.get(vm);
     if (mine === undefined) throw cannotTake(vm, "its screen is not shown yet");
-    // Between people the daemon decides, by its rules; between tabs of one person the last click decides.
+    // Between people the daemon decides by its rules; between tabs of one person the last click decides.
     const holder = this.#holderOf(vm);
     if (holder !== undefined && holder !== this) {
       await holder.#release(vm, "taken over in another tab of yours");
@@ -272,12 +272,12 @@ export class Tab implements AsyncDisposable {
     const seat = this.#seats.get(vm);
     assert(seat !== undefined, "who holds has a seat");
     seat.seat.giveBack(why);
-    // It stays usable: a seat that is disposed of is one that nobody has.
+    // It stays usable: a seat that was disposed of belongs to nobody.
     await seat.seat[Symbol.asyncDispose]();
     seat.seat.onEnter(seat.viewer);
   }
 
-  /** Keys beside the viewer's own, under the same lease. */
+  /** Key presses other than the viewer's own, under the same lease. */
   #input(vm: string): InputControl {
     const lease = this.#seats.get(vm)?.seat.lease;
     if (lease === undefined) throw new Fault("no-lease", `Cannot press keys on ${vm}: take over first`);
@@ -313,7 +313,7 @@ export class Tab implements AsyncDisposable {
     };
   }
 
-  /** Tells the page, with who has it instead. */
+  /** Tells the page, naming the current owner. */
   async #tellSeat(vm: string, isMine: boolean, why: string, taker?: LeaseHolder): Promise<void> {
     let words = LOSSES[why] ?? why;
     if (!isMine && why.startsWith("taken away: preempted")) {

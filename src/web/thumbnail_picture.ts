@@ -1,7 +1,7 @@
 /**
- * A small picture of a screen, kept up to date, as a PNG. It is made for a wall of many, where most of a
- * screen stays as it is from one second to the next: only where a frame changed it is scaled (each pixel is
- * the mean of four of its box), and only what looks different is packed anew (thumbnail_png.ts).
+ * A thumbnail of a screen, kept up to date, as a PNG. It is made for a wall of many VMs, where most of a
+ * screen does not change from one second to the next: only the changed part of a frame is scaled (each pixel
+ * is the mean of four of its box), and only the visible changes are compressed again (thumbnail_png.ts).
  *
  * Measured for 1280x800: a line of text 0.1 ms, a screen full of random letters 0.9 ms.
  * @module
@@ -10,45 +10,48 @@ import { assert } from "../base/assert.ts";
 import type { FramePixels, Rect } from "../rfb/server/rfb_server.ts";
 import { ThumbnailPng } from "./thumbnail_png.ts";
 
-/** How a frame becomes a small picture. */
+/** The scaling of a frame. */
 interface Scale {
-  /** The frame's pixels in a row. */
+  /** The frame's width, pixels. */
   readonly width: number;
-  /** The frame's rows. */
+  /** The frame's height, pixels. */
   readonly height: number;
-  /** Pixels of a box's side. */
+  /** Side of a box, pixels. */
   readonly box: number;
-  /** Pixels in a row of the small picture. */
+  /** The thumbnail's width, pixels. */
   readonly columns: number;
-  /** Its rows. */
+  /** The thumbnail's height, pixels. */
   readonly rows: number;
 }
 
-/** Rows that were read and do not count yet: one for all pictures, which are read one at a time. */
+/** Rows that were read and not applied yet; shared by all thumbnails, which are read one at a time. */
 let scratch = new Int32Array(0);
 let scratchOwner: ThumbnailPicture | undefined;
 
-/** A small picture. */
+/** A thumbnail. */
 export class ThumbnailPicture {
   readonly #side: number;
   #scale: Scale | undefined;
   /** Its pixels, 0xRRGGBB. */
   #words = new Int32Array(0);
   #packer: ThumbnailPng | undefined;
-  /** The rows that are in the scratch. */
+  /** The rows in the scratch buffer. */
   #read: { readonly scale: Scale; readonly top: number; readonly bottom: number } | undefined;
 
-  /** One without a picture. @param side pixels of its longer side, about: at most half as many more */
+  /**
+   * Starts without a picture. @param side approximate length of its longer side, pixels: at most half as many
+   * more
+   */
   constructor(side: number) {
     assert(side >= 1, "a picture has a size");
     this.#side = side;
   }
 
   /**
-   * Reads what it needs of a frame, whose pixels may change meanwhile: nothing counts before
-   * {@linkcode update}, and it may be read again instead.
+   * Reads what it needs of a frame, whose pixels may change meanwhile: nothing is applied before {@linkcode
+   * update}, and it may be read again instead.
    *
-   * @param part where it may differ from the frame that counted last
+   * @param part where it may differ from the frame that was applied last
    */
   read(frame: FramePixels, part: Rect): void {
     const { words, stride, width, height } = frame;
@@ -62,7 +65,7 @@ export class ThumbnailPicture {
     if (scratch.length < columns * rows) scratch = new Int32Array(columns * rows);
     scratchOwner = this;
     this.#read = { scale, top, bottom };
-    // Four pixels of each box; a side that is shorter than a box has one box.
+    // Four pixels of each box; a side shorter than a box has one box.
     const [near, far] = [box >> 2, Math.max(0, box - 1 - (box >> 2))];
     const [nearX, farX] = [Math.min(near, width - 1), Math.min(far, width - 1)];
     const [nearY, farY] = [Math.min(near, height - 1), Math.min(far, height - 1)];
@@ -80,7 +83,7 @@ export class ThumbnailPicture {
     }
   }
 
-  /** What was read last counts. @returns whether the picture looks different now */
+  /** Applies what was read last. @returns whether the thumbnail has changed visibly */
   update(): boolean {
     const read = this.#read;
     assert(read !== undefined && scratchOwner === this, "what counts was read last");
@@ -104,7 +107,7 @@ export class ThumbnailPicture {
     return isOther;
   }
 
-  /** It as a PNG file (RFC 2083). */
+  /** The thumbnail as a PNG file (RFC 2083). */
   png(): Uint8Array<ArrayBuffer> {
     assert(this.#packer !== undefined, "a picture was read before it is shown");
     return this.#packer.pack(this.#words);

@@ -1,11 +1,11 @@
 /**
- * Packs a small picture as a PNG, again and again as it changes. Only strips of rows that changed are packed
- * anew: each is a chunk of its own that ends at a byte and refers to nothing before it.
+ * Compresses a thumbnail as a PNG, repeatedly as it changes. Only strips of rows that changed are compressed
+ * again: each is a deflate segment of its own that ends on a byte boundary and refers to nothing before it.
  *
- * Screens of text, and most others made so small, have few colours. Up to 16 or 256 of them are packed as
- * indexes of a palette, four or eight bits a pixel; with more, each pixel is red, green and blue. The fewer
- * bytes there are to pack, the less time that takes: for a screen full of random letters 0.6 ms, where 24
- * bits a pixel and zlib's third level take 2 ms (1280x800 as 320x200).
+ * Most screens of text, and others at this size, have few colours. Up to 16 or 256 colours are stored as
+ * palette indices of four or eight bits per pixel; with more, each pixel is red, green and blue. Fewer bytes
+ * take less time: a screen full of random letters takes 0.6 ms, but 2 ms with 24 bits per pixel and zlib
+ * level 3 (1280x800 as 320x200).
  * @module
  */
 import { Buffer } from "node:buffer";
@@ -14,38 +14,38 @@ import { assert } from "../base/assert.ts";
 import { PNG_SIGNATURE, pngChunk, pngHeader } from "../vgpu/png_writer.ts";
 import { Adler32 } from "./adler32.ts";
 
-/** Rows that are packed together. */
+/** Rows per strip. */
 const STRIP_ROWS = 32;
-/** Strips are short: with as much memory as a long stream wants, clearing it is half of the work. */
+/** Strips are short: with the memory level for long streams, clearing it would be half of the work. */
 const PACKING = { level: 1, windowBits: 13, memLevel: 7, finishFlush: constants.Z_FULL_FLUSH };
-/** What a zlib stream begins with (RFC 1950): deflate, a window of 32 KiB, the quickest level. */
+/** Header of a zlib stream (RFC 1950): deflate, a window of 32 KiB, the fastest level. */
 const ZLIB_HEAD = [0x78, 0x01];
-/** Its last block, which is empty. */
+/** The final block, which is empty. */
 const LAST_BLOCK = [0x03, 0x00];
 const LONGEST_PALETTE = 256;
-/** Places of the table that finds a colour's index: a power of two, four times the colours. */
+/** Size of the hash table of colours: a power of two, four times the number of colours. */
 const PLACES = 4 * LONGEST_PALETTE;
-/** 2^32 times the golden ratio: it spreads colours that differ little over the table. */
+/** 2^32 times the golden ratio: distributes similar colours over the table. */
 const SPREAD = 0x9e3779b1;
 const PLACE_SHIFT = 32 - Math.log2(PLACES);
 
-/** Bits of a pixel. */
+/** Bits per pixel. */
 type Depth = 4 | 8 | 24;
 
-/** Rows that were packed. */
+/** Compressed rows. */
 interface Strip {
   readonly chunk: Uint8Array;
   readonly sum: Adler32;
 }
 
-/** The colours of a picture, each with an index that it keeps. */
+/** The colours of a picture, each with a permanent index. */
 class Palette {
   /** Colours by index, 0xRRGGBB. */
   readonly colours: number[] = [];
   readonly #keys = new Int32Array(PLACES).fill(-1);
   readonly #indexes = new Uint8Array(PLACES);
 
-  /** A colour's index, which it gets when it has none; -1: there are 256 others. */
+  /** A colour's index, assigned if it has none; -1: all 256 are in use. */
   indexOf(colour: number): number {
     const keys = this.#keys;
     let place = Math.imul(colour, SPREAD) >>> PLACE_SHIFT;
@@ -66,13 +66,13 @@ class Palette {
 export class ThumbnailPng {
   readonly #columns: number;
   readonly #rows: number;
-  /** How it was packed last. */
+  /** The previous depth. */
   readonly #strips: (Strip | undefined)[];
   #depth: Depth = 4;
   #palette = new Palette();
   readonly #raw: Uint8Array;
 
-  /** Nothing is packed yet. */
+  /** Starts without compressed rows. */
   constructor(columns: number, rows: number) {
     assert(columns >= 1 && rows >= 1, "a picture has a size");
     this.#columns = columns;
@@ -81,21 +81,21 @@ export class ThumbnailPng {
     this.#raw = new Uint8Array((1 + 3 * columns) * Math.min(rows, STRIP_ROWS));
   }
 
-  /** A row has changed. */
+  /** Marks a row as changed. */
   touch(row: number): void {
     assert(row >= 0 && row < this.#rows, "a row is the picture's");
     this.#strips[Math.floor(row / STRIP_ROWS)] = undefined;
   }
 
   /**
-   * Packs what has changed.
+   * Compresses the changes.
    *
-   * @param words 0xRRGGBB, row by row: the same as the last time, but in rows that were touched
+   * @param words 0xRRGGBB, row by row: unchanged since the last call except in marked rows
    * @returns a PNG file (RFC 2083)
    */
   pack(words: Int32Array): Uint8Array<ArrayBuffer> {
     assert(words.length === this.#columns * this.#rows, "a picture is packed whole");
-    // Another screen altogether: it may have fewer colours.
+    // The whole screen has changed: it may have fewer colours.
     if (this.#strips.every((strip) => strip === undefined)) this.#begin(4);
     let strips = this.#packed(words);
     while (strips === undefined) {
@@ -121,7 +121,7 @@ export class ThumbnailPng {
     return new Uint8Array(Buffer.concat(parts));
   }
 
-  /** All is packed anew, at another depth. */
+  /** Compresses everything again at another depth. */
   #begin(depth: Depth): void {
     this.#depth = depth;
     this.#palette = new Palette();
@@ -135,7 +135,7 @@ export class ThumbnailPng {
     );
   }
 
-  /** All strips; undefined when there are more colours than the depth has room for. */
+  /** All strips; undefined when there are more colours than the depth allows. */
   #packed(words: Int32Array): readonly Strip[] | undefined {
     const strips: Strip[] = [];
     for (let i = 0; i < this.#strips.length; i++) {
@@ -158,7 +158,7 @@ export class ThumbnailPng {
     return { chunk: pngChunk("IDAT", deflateRawSync(raw, PACKING)), sum: Adler32.of(raw) };
   }
 
-  /** Writes rows of indexes; false when there are more colours than such indexes. */
+  /** Writes rows of indices; false when there are more colours than the index allows. */
   #writeIndexes(words: Int32Array, raw: Uint8Array, line: number, bits: 4 | 8): boolean {
     const most = 2 ** bits;
     let [last, index] = [-1, 0];
@@ -186,7 +186,7 @@ export class ThumbnailPng {
   }
 }
 
-/** Writes rows of red, green and blue, each behind a byte that says that it is not filtered. */
+/** Writes rows of red, green and blue, each preceded by a byte for "no filter". */
 function writeColours(words: Int32Array, columns: number, raw: Uint8Array): void {
   for (let from = 0, at = 0; from < words.length;) {
     raw[at++] = 0;

@@ -1,7 +1,7 @@
 /**
- * Small pictures of VMs, for those that somebody has in view: one a second at most, taken and encoded once
- * for everybody, and only when it looks different. While nobody looks, the VM is not asked for pictures.
- * Frames are read where they lie: what a small picture needs of one is a part of the rows that changed.
+ * Thumbnails of VMs that are visible in some page: at most one per second, made once for all viewers of a
+ * person, and only if it has changed visibly. While nobody looks, no pictures are requested from the VM.
+ * Frames are read in place, since a thumbnail needs only part of the rows that changed.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -9,7 +9,7 @@ import type { Client } from "../client/client.ts";
 import { ScreenFeed } from "../client/vnc/screen_feed.ts";
 import { ThumbnailPicture } from "./thumbnail_picture.ts";
 
-/** Pixels of a small picture's longer side, about. */
+/** Approximate length of a thumbnail's longer side, pixels. */
 const THUMBNAIL_SIDE = 320;
 
 /** A small picture. */
@@ -31,23 +31,23 @@ export class Thumbnails implements AsyncDisposable {
   readonly #pictures = new Map<string, Thumbnail>();
   readonly #ending = new Set<Promise<void>>();
 
-  /** Asks nothing yet. @param onPicture told of each new one */
+  /** Starts without VMs. @param onPicture called with each new one */
   constructor(client: Client, onPicture: (vm: string, picture: Thumbnail) => void) {
     this.#client = client;
     this.#onPicture = onPicture;
   }
 
-  /** VMs that are watched. */
+  /** The watched VMs. */
   get watched(): number {
     return this.#watches.size;
   }
 
-  /** The last one of a VM that somebody has in view. */
+  /** The latest thumbnail of a visible VM. */
   of(vm: string): Thumbnail | undefined {
     return this.#pictures.get(vm);
   }
 
-  /** Somebody has it in view. */
+  /** A page shows the VM. */
   see(vm: string): void {
     const there = this.#watches.get(vm);
     if (there !== undefined) {
@@ -67,14 +67,14 @@ export class Thumbnails implements AsyncDisposable {
           if (isOther && this.#watches.get(vm)?.feed === feed) this.#show(vm, { png: picture.png() });
         },
       },
-      // Its card shows the last picture, or that there is none.
+      // The page shows the last picture, or that there is none.
       onTrouble: () => {},
     });
     this.#watches.set(vm, { feed, viewers: 1 });
     feed.want(true);
   }
 
-  /** Somebody has it in view no longer. */
+  /** A page no longer shows the VM. */
   unsee(vm: string): void {
     const watch = this.#watches.get(vm);
     assert(watch !== undefined, "what is not seen any more was seen");
@@ -84,7 +84,7 @@ export class Thumbnails implements AsyncDisposable {
     this.#end(watch);
   }
 
-  /** Ends all. */
+  /** Ends all watches. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const watch of this.#watches.values()) this.#end(watch);
     this.#watches.clear();

@@ -1,7 +1,7 @@
 /**
- * How a person signs in: a one-time link, whose secret stands behind the `#` of its address, so that no
- * server and no log gets it with a request; and named tokens in a file, of which only hashes are kept. Wrong
- * ones are slowed down for everybody together, and do not keep those out who have a right one.
+ * Signing in: a one-time link, whose secret is after the `#` of its address, so that no request or log
+ * contains it; and named tokens in a file that has only their hashes. Wrong tokens are rate-limited for
+ * everybody together, which does not affect people with a right one.
  * @module
  */
 import { readSecretFile } from "../../ffi/regular_file.ts";
@@ -9,53 +9,50 @@ import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 
-/**
- * The least length of a token, in characters: it is random and not a person's password, so that a plain hash
- * of it is enough.
- */
+/** Minimum length of a token, characters: it is random and not a password, so that a plain hash suffices. */
 const LEAST_TOKEN = 16;
-/** A token's characters at most. */
+/** Maximum length of a token, characters. */
 export const MOST_TOKEN = 256;
-/** What is told of a token that cannot be one. */
+/** The message for a text that cannot be a token. */
 export const TOKEN_LENGTH: string = `A token has ${LEAST_TOKEN} to ${MOST_TOKEN} characters.`;
-/** Bytes of a token file at most. */
+/** Size limit of a token file, bytes. */
 const MOST_FILE_BYTES = 65_536;
-/** Names in it at most. */
+/** Maximum number of names in it. */
 const MOST_NAMES = 1000;
 const LINE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,31})[ \t]+([0-9a-f]{64})$/;
 const SECRET_BYTES = 32;
 
-/** Wrong tokens at once, and how long until there may be one more, ms. */
+/** Burst of wrong tokens, and the time until another is allowed, ms. */
 export const MOST_WRONG = 10;
 /** See {@linkcode MOST_WRONG}. */
 const WRONG_MS = 1000;
 
-/** Who somebody is. */
+/** Who has signed in. */
 export interface Identity {
   /** The name in the token file, or "link". */
   readonly name: string;
   /**
-   * The principal that the daemon is told: "token:NAME" of a person who came by a token, with the grant of
-   * its rule; "" of a person who came by the link, with the grant of the user who runs the server.
+   * The principal for the daemon: "token:NAME" for a person with a token, with the grant of its rule; "" for
+   * a person with the link, with the grant of the user who runs the server.
    */
   readonly as: string;
 }
 
-/** A fresh secret of 256 bits, in characters that addresses and cookies take. */
+/** A new secret of 256 bits, in characters valid in addresses and cookies. */
 export function newSecret(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES));
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** SHA-256 of a text, hexadecimal. */
+/** SHA-256 of a text, in hexadecimal. */
 export async function hashOf(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
- * Reads a token file's text: lines of NAME and the SHA-256 of a token, hexadecimal; empty lines and those
- * that begin with `#` are left out.
+ * Parses a token file: lines of NAME and the SHA-256 of a token in hexadecimal; empty lines and those that
+ * begin with `#` are ignored.
  *
  * @returns hash to name
  * @throws {Fault} `bad-argument`, with the line
@@ -82,9 +79,9 @@ export function parseTokens(text: string): Map<string, string> {
 }
 
 /**
- * Reads a token file, which must be this user's and nobody else's to read.
+ * Reads a token file, which must belong to this user and be readable by nobody else.
  *
- * @throws {Fault} `refused` with why
+ * @throws {Fault} `refused` with the reason
  */
 export function readTokens(path: string): Map<string, string> {
   try {
@@ -98,28 +95,30 @@ export function readTokens(path: string): Map<string, string> {
   }
 }
 
-/** Who may come in. */
+/** Decides who may sign in. */
 export class Tokens {
   readonly #file: string | undefined;
   readonly #onUsed: (link: string) => void;
   #linkHash: string | undefined;
-  /** The file as it was last: what tells a right token while wrong ones are not looked up. */
+  /**
+   * The last contents of the file, with which right tokens are recognised while wrong ones are rate-limited.
+   */
   #known: ReadonlyMap<string, string> = new Map();
   #left = MOST_WRONG;
   #sinceMs = performance.now();
 
   /**
-   * With nobody yet.
+   * Starts without secrets.
    *
-   * @param file the token file, read anew at each use, so that a name can be taken out
-   * @param onUsed told when the one-time secret was used, with the next one
+   * @param file the token file, read at each use, so that a name can be removed
+   * @param onUsed called when the one-time secret was used, with the next one
    */
   constructor(file: string | undefined, onUsed: (secret: string) => void = () => {}) {
     this.#file = file;
     this.#onUsed = onUsed;
   }
 
-  /** Makes a new one-time secret; the one before is worth nothing any more. */
+  /** Makes a new one-time secret, which replaces the previous one. */
   async newLink(): Promise<string> {
     const secret = newSecret();
     this.#linkHash = await hashOf(secret);
@@ -127,9 +126,10 @@ export class Tokens {
   }
 
   /**
-   * Finds whose token it is. The one-time secret is not valid afterwards.
+   * Finds the owner of a token. A one-time secret is invalid afterwards.
    *
-   * @returns undefined for nobody; "slow" when too many wrong ones came; "short" for what can be no token
+   * @returns undefined for nobody; "slow" after too many wrong ones; "short" for a text that cannot be a
+   *   token
    */
   async identify(token: string): Promise<Identity | "slow" | "short" | undefined> {
     const mayTry = this.#mayTry();
@@ -139,7 +139,7 @@ export class Tokens {
     }
     const hash = await hashOf(token);
     if (!mayTry && hash !== this.#linkHash && !this.#known.has(hash)) return "slow";
-    // What is compared are hashes: how long it takes tells nothing of a token.
+    // Hashes are compared, so that the time reveals nothing about a token.
     if (hash === this.#linkHash) {
       this.#linkHash = undefined;
       this.#onUsed(await this.newLink());
@@ -151,7 +151,7 @@ export class Tokens {
     return name === undefined ? this.#wrong() : { name, as: `token:${name}` };
   }
 
-  /** The names in the file as it is now; none without one. */
+  /** The current names in the file; empty without one. */
   names(): readonly string[] {
     return this.#file === undefined ? [] : [...readTokens(this.#file).values()];
   }

@@ -1,6 +1,6 @@
 /**
- * The people's server: one page, its two kinds of WebSocket, and pictures, behind a session. It is a control
- * of its own beside the daemon, on a port of the loopback or on a unix socket behind a proxy.
+ * The web server: one page, its two kinds of WebSocket, and thumbnails, behind a session. It is a control
+ * separate from the daemon, on a loopback port or on a unix socket behind a proxy.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -20,42 +20,42 @@ import { SocketTransport } from "./socket_transport.ts";
 import { Tab } from "./tab.ts";
 import { type Identity, MOST_TOKEN, newSecret, TOKEN_LENGTH, type Tokens } from "./tokens.ts";
 
-/** Tabs at most, of everybody together. */
+/** Maximum number of tabs of all people. */
 const MOST_TABS = 64;
 /**
- * After so long without an answer to a ping the other side counts as gone, s: a suspended laptop answers
- * none.
+ * Time without an answer to a ping after which the other side counts as gone, s: a suspended laptop does not
+ * answer.
  */
 const PING_SECONDS = 10;
-/** Bytes of a body at most: a token. */
+/** Size limit of a request body, which is a token, bytes. */
 const MOST_BODY = 2 * MOST_TOKEN;
 
-/** What it is made of. */
+/** The options of a server. */
 export interface WebOptions {
-  /** Joins the bus once more, for somebody. */
+  /** Joins the bus again for a person. */
   readonly join: Join;
-  /** Who may come in. */
+  /** Decides who may sign in. */
   readonly tokens: Tokens;
-  /** Who is in. */
+  /** The sessions. */
   readonly sessions: Sessions;
-  /** Where it is. */
+  /** Its origins. */
   readonly rules: SiteRules;
-  /** Questions of models to whoever is in. */
+  /** Models' questions to people who are signed in. */
   readonly asks?: Asks | undefined;
-  /** Takes a line for who runs it. */
+  /** Prints a line for the operator. */
   readonly tell: (line: string) => void;
 }
 
-/** An open page, and whose. */
+/** An open page, and its principal. */
 interface OpenPage {
   readonly page: PageConnection;
   readonly household: Household;
 }
 
-/** The server; its owner passes {@linkcode WebServer.handle} to an HTTP server. */
+/** The server; the caller passes {@linkcode WebServer.handle} to an HTTP server. */
 export class WebServer implements AsyncDisposable {
   readonly #options: WebOptions;
-  /** By the principal: a token with the link's name is not the link. */
+  /** By principal: a token with the name "link" is not the link. */
   readonly #households = new Map<string, Promise<Household>>();
   /** By the tab's secret. */
   readonly #pages = new Map<string, OpenPage>();
@@ -63,7 +63,7 @@ export class WebServer implements AsyncDisposable {
   #joining = 0;
   #viewers = 0;
 
-  /** Joins the bus when the first person comes. */
+  /** Joins the bus when the first person signs in. */
   constructor(options: WebOptions) {
     this.#options = options;
   }
@@ -83,7 +83,7 @@ export class WebServer implements AsyncDisposable {
     return response;
   }
 
-  /** Sends everybody away, and gives back what they had. */
+  /** Disconnects everybody, and releases their leases. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.sessions.endAll();
     for (const [secret, open] of this.#pages) this.#endPage(secret, open);
@@ -132,7 +132,7 @@ export class WebServer implements AsyncDisposable {
       tell("a wrong token was refused");
       return refusal(403, "This token is not valid, or the link was used already.");
     }
-    // The token is right; the daemon may still have no rule for its name, which is reported here.
+    // The token is right; but the daemon may have no rule for its name, which is reported here.
     const household = await this.#householdOf(who);
     household.hold();
     const { session, cookie } = await sessions.begin(who);
@@ -143,7 +143,7 @@ export class WebServer implements AsyncDisposable {
     return new Response(null, { status: 204, headers: { "set-cookie": cookie } });
   }
 
-  /** A person's household, which joins the bus when it is not there. */
+  /** A person's household, which joins the bus if necessary. */
   #householdOf({ name, as }: Identity): Promise<Household> {
     let opening = this.#households.get(as);
     if (opening !== undefined) return opening;
@@ -163,7 +163,7 @@ export class WebServer implements AsyncDisposable {
     return opening;
   }
 
-  /** A session has ended: with the last of a person its household goes. */
+  /** A session has ended: with a person's last one, the household ends. */
   #letGo(household: Household): void {
     household.letGo();
     if (household.isHeld) return;
@@ -186,7 +186,7 @@ export class WebServer implements AsyncDisposable {
     let household: Household;
     try {
       household = await this.#householdOf(session);
-      // No broadcast events: a tab only asks and steers. When the daemon restarts, a page joins anew.
+      // No broadcast events: a tab only sends commands. When the daemon restarts, a page joins again.
       client = await household.join({ sources: ["CORE"] }, true);
     } finally {
       this.#joining--;
@@ -247,7 +247,7 @@ export class WebServer implements AsyncDisposable {
     return undefined;
   }
 
-  /** The page that a further socket says it belongs to, with the VM that it is about; or why not. */
+  /** The page that a further socket names, with the VM concerned; or why it is refused. */
   #pageOf(session: Session, query: URLSearchParams): OpenPage & { readonly vm: string } | Response {
     const open = this.#pages.get(query.get("tab") ?? "");
     const vm = query.get("vm") ?? "";
@@ -268,11 +268,11 @@ export class WebServer implements AsyncDisposable {
     const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: PING_SECONDS });
     const transport = new SocketTransport(socket);
     socket.onopen = () => {
-      // Another one may have come first, and the page may have gone.
+      // Another one may have come first, and the page may be gone.
       if (screen.isFull || !this.#pages.has(page.tab.secret)) return socket.close(1013);
       page.tab.own(socket);
       transport.run(screen.accept(transport, label, page.tab.seatFor(vm)));
-      // Who comes later is told as well.
+      // Pages opened later are told as well.
       if (screen.trouble !== "") page.onTrouble(vm, screen.trouble);
     };
     socket.onerror = (event) => event.preventDefault();
@@ -299,7 +299,7 @@ export class WebServer implements AsyncDisposable {
     return response;
   }
 
-  /** Waited for before all ends. */
+  /** Awaited before the end. */
   #later(work: Promise<void>): void {
     const kept = work.finally(() => this.#ending.delete(kept));
     this.#ending.add(kept);
@@ -318,17 +318,17 @@ async function shotOf({ client }: Household, vm: string): Promise<Response> {
   });
 }
 
-/** Reads what nobody needs: a client whose events are not read stops. */
+/** Discards events, because a client whose events are not read stops. */
 async function drain(client: Client): Promise<void> {
   try {
     for await (const _ of client.events({ kinds: [] }));
   } catch (error) {
-    // It has ended; what is asked of it says so.
+    // It has ended; requests to it report that.
     if (!(error instanceof Fault)) throw error;
   }
 }
 
-/** Who logs out, or is forgotten, has no socket any more. */
+/** A person who logs out, or whose session ends, loses all sockets. */
 function endWith({ signal }: Session, socket: WebSocket): void {
   const end = () => socket.close(1008, "the session has ended");
   if (signal.aborted) end();

@@ -19,7 +19,7 @@ export class Socat implements AsyncDisposable {
     try {
       this.#child = new Deno.Command("socat", { args, stdin: "piped", stdout: "piped" }).spawn();
     } catch (error) {
-      throw new Fault("missing", "Cannot run socat: it is not installed (apt-get install socat)", {
+      throw new Fault("missing", "Cannot run socat: it is not installed; run scripts/setup.sh bench", {
         cause: error,
       });
     }

@@ -8,62 +8,10 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "
 import { Fault } from "../../src/base/fault.ts";
 import { AgentControl } from "../../src/client/agent_control.ts";
 import { DaemonProcess, startVmsig, until, vmsig } from "../fixtures/daemon_process.ts";
-import { agentChannel, agentFiles, START_AGENT } from "./agent_payload.ts";
-import type { GuestProcess } from "./guest_process.ts";
-import type { Qemu } from "./qemu.ts";
-import { startSavedGuest } from "./saved_guest.ts";
+import { AgentGuest, config, isUp } from "./agent_guest.ts";
 
 const WORKER = "/bin/worker";
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-const config = (vm: Qemu) =>
-  `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\nmemory = "none"\ndisplay = "none"\n`;
-
-/** A guest with the agent's channel, in a folder that goes with it. */
-class AgentGuest implements AsyncDisposable {
-  readonly vm: Qemu;
-  readonly path: string;
-  readonly #folder: string;
-
-  private constructor(vm: Qemu, folder: string) {
-    this.vm = vm;
-    this.#folder = folder;
-    this.path = `${folder}/ga.sock`;
-  }
-
-  static async start(more = ""): Promise<AgentGuest> {
-    const folder = await Deno.makeTempDir({ prefix: "vmsig-agent-" });
-    try {
-      const vm = await startSavedGuest({
-        programs: ["worker"],
-        modules: ["virtio_pci", "virtio_console"],
-        files: await agentFiles(),
-        extraArgs: agentChannel(`${folder}/ga.sock`, more),
-      });
-      return new AgentGuest(vm, folder);
-    } catch (error) {
-      await Deno.remove(folder, { recursive: true });
-      throw error;
-    }
-  }
-
-  /** Starts the agent in the guest. */
-  async agent(): Promise<GuestProcess> {
-    return await this.vm.agent.start(...START_AGENT);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.vm[Symbol.asyncDispose]();
-    await Deno.remove(this.#folder, { recursive: true });
-  }
-}
-
-async function isUp(daemon: DaemonProcess, wanted = true): Promise<void> {
-  await using client = await daemon.connect("waits");
-  await until(`the agent is ${wanted ? "up" : "down"}`, () => {
-    return client.roster.list()[0]?.seams.includes("agent") === wanted;
-  });
-}
-
 async function faultOf(promise: Promise<unknown>): Promise<Fault> {
   return await assertRejects(() => promise, Fault) as Fault;
 }
@@ -253,4 +201,25 @@ Deno.test("agent: one that answers garbage, late or twice ends its own command, 
   await using agent = await AgentControl.of(client, "vm");
   for (let i = 0; i < 3; i++) assertEquals(await agent.info(), { version: "liar" });
   twice.kill();
+});
+
+Deno.test("agent: who is logged in, a reboot, and a guest that shuts itself down", async () => {
+  await using guest = await AgentGuest.start(",id=port0");
+  await guest.agent();
+  await using daemon = await DaemonProcess.start({ config: config(guest.vm) });
+  await isUp(daemon);
+  const socket = ["--socket", daemon.socket];
+  const users = await vmsig(["agent", "vm", "users", ...socket]);
+  assertEquals([users.code, users.text], [0, "[]\n"]);
+  await using client = await daemon.connect("watches", { sources: ["CORE", "VMHOST"] });
+  const { boots } = guest.vm.agent;
+  const reboot = await vmsig(["agent", "vm", "reboot", ...socket]);
+  assertEquals([reboot.code, reboot.text, reboot.errors], [0, "vm: asked for reboot\n", ""]);
+  await guest.vm.agent.ready(boots + 1);
+  await guest.agent();
+  await isUp(daemon);
+  const off = await vmsig(["agent", "vm", "shutdown", ...socket]);
+  assertEquals([off.code, off.text, off.errors], [0, "vm: asked for shutdown\n", ""]);
+  await until("the VM has ended", () => client.roster.list()[0]?.state !== "up");
+  assertMatch(daemon.logText, /guest-shutdown powerdown/);
 });

@@ -3,7 +3,7 @@
  * installed; its libraries are this machine's, which has them for QEMU.
  * @module
  */
-import { Fault } from "../../src/base/fault.ts";
+import { Fault, messageOf } from "../../src/base/fault.ts";
 import { until } from "../fixtures/daemon_process.ts";
 import { aptCandidate } from "./apt_candidate.ts";
 import { cached } from "./content_cache.ts";
@@ -38,11 +38,16 @@ export type AgentStarter = Pick<GuestAgent, "list" | "start">;
  */
 export async function startAgent(guest: AgentStarter): Promise<GuestProcess> {
   let port: string | undefined;
-  await until("the guest has a virtio port", async () => {
-    const devices = await guest.list("/dev");
-    port = devices.find((name) => /^vport\d+p1$/.test(name));
-    return port !== undefined;
-  }, PORT_MS);
+  let devices: readonly string[] = [];
+  try {
+    await until("the guest has a virtio port", async () => {
+      devices = await guest.list("/dev");
+      port = devices.find((name) => /^vport\d+p1$/.test(name));
+      return port !== undefined;
+    }, PORT_MS);
+  } catch (error) {
+    throw new Error(`${messageOf(error)}; its /dev has ${devices.join(" ")}`);
+  }
   return await guest.start(...START_AGENT.map((word) => word === "/dev/vport0p1" ? `/dev/${port}` : word));
 }
 

@@ -348,8 +348,8 @@ Deno.test("consoles: a terminal that QEMU takes away is told to who reads it, an
 });
 
 /** A person at a terminal: runs a program there, awaits what it says, types, and tells how it ended. */
-const PERSON = `
-import os, pty, select, sys, termios
+const TERMINAL = `
+import fcntl, os, pty, select, struct, sys, termios
 pid, fd = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[1], sys.argv[1:])
@@ -362,15 +362,32 @@ def expect(words):
             sys.exit(f"no {words!r} in {said!r}")
         said += os.read(fd, 65536)
     said = said[said.index(words) + len(words):]
+`;
+
+const PERSON = `${TERMINAL}
 expect(b"Enter, ~ and a dot leave")
 os.write(fd, b"\\r")
 expect(b"login: ")
 os.write(fd, b"a\\x03b\\r")
 expect(b"hello a\\x03b")
 expect(b"login: ")
-os.write(fd, b"\\r~.")
+fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+os.write(fd, b"\\r~?")
+expect(b"stty rows 40 cols 120\\r\\n")
+os.write(fd, b"~.")
 status = os.waitpid(pid, 0)[1]
 print(os.waitstatus_to_exitcode(status), termios.tcgetattr(fd) == before)
+`;
+
+/** Types while another writes. */
+const READER = `${TERMINAL}
+expect(b"Enter, ~ and a dot leave")
+os.write(fd, b"x")
+expect(b"until then you only read")
+print("reads", flush=True)
+expect(b"hello bob")
+os.write(fd, b"\\r~.")
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
 Deno.test("consoles: on a terminal Ctrl-C goes to the guest, and ~. leaves the terminal as it was", async () => {
@@ -385,6 +402,27 @@ Deno.test("consoles: on a terminal Ctrl-C goes to the guest, and ~. leaves the t
   const { stdout, stderr } = await new Deno.Command("python3", { args: ["-c", PERSON, ...command] }).output();
   const decoder = new TextDecoder();
   assertEquals([decoder.decode(stdout), decoder.decode(stderr)], ["0 True\n", ""]);
+});
+
+Deno.test("consoles: who types on a terminal while another writes is told once, and reads on", async () => {
+  await using sockets = new Sockets();
+  await using vm = await guest(sockets);
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { com3 = -1 } = await numbers(daemon);
+  const talker = await vm.agent.start("talker", "/dev/ttyS2", "login");
+  await talker.lineMatching(/^ready/);
+  await using client = await daemon.connect("writer");
+  await using console = await client.console("vm", { port: com3 });
+  await console.send("\r");
+  const command = vmsigWords(["console", "vm", "--port", `${com3}`, "--socket", daemon.socket]);
+  const reader = new Deno.Command("python3", { args: ["-c", READER, ...command], stdout: "piped" }).spawn();
+  let said = "";
+  for await (const text of reader.stdout.pipeThrough(new TextDecoderStream())) {
+    said += text;
+    if (said === "reads\n") await console.send("bob\r");
+  }
+  assertEquals([said, (await reader.status).code], ["reads\n0\n", 0]);
 });
 
 /** What a recording has of one console; "" while it is not begun, or an item is being written. */

@@ -8,6 +8,8 @@ import { defectsOf, soak, type SoakReport, summaryOf } from "../soak/soak_run.ts
 
 const SECONDS = 50;
 const LONGEST = 400;
+/** A turn does little: one that took 5 ms because others had the processor waited for it so long at least. */
+const LATE_WAIT_MS = 4;
 
 Deno.test("a minute of everything that comes and goes leaves the daemon as it was", async () => {
   const told: string[] = [];
@@ -24,7 +26,7 @@ Deno.test("a minute of everything that comes and goes leaves the daemon as it wa
     assertEquals(defectsOf(report), [], summary);
   }
   assert(hasDone(report), summary);
-  // A processor that others use too may take the loop away for long; a loop that blocks by itself would do so
-  // far more often than this.
-  assertLess(report.turns.late, Math.max(100, report.turns.all / 10), summary);
+  // Beside the turns that waited for a processor, a loop that blocks by itself is late far more often.
+  const waiting = report.waitedMs / LATE_WAIT_MS;
+  assertLess(report.turns.late, Math.max(100, report.turns.all / 10) + waiting, summary);
 });

@@ -8,7 +8,7 @@ import "../unit/ffi/loaded_shim.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { VncCommand } from "../fixtures/vnc_command.ts";
 import { VncViewer } from "../fixtures/vnc_viewer.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const SIDE = 64;
 
@@ -26,7 +26,7 @@ function cursorLine(seed: number, hotX: number, hotY: number): string {
 Deno.test("vnc: the cursor that a guest's card draws reaches a viewer of vmsig vnc, pixel for pixel", async () => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-cursor-" });
   try {
-    await using vm = await startGuest({
+    await using vm = await startSavedGuest({
       kernel: "generic",
       modules: ["virtio_pci", "virtio_gpu"],
       programs: ["hwcursor"],

@@ -9,12 +9,12 @@ import { ScreenFeed } from "../../src/client/vnc/screen_feed.ts";
 import { LED } from "../../src/event/kinds/pointer_kinds.ts";
 import { RfbServer } from "../../src/rfb/server/rfb_server.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 async function assertLights(display: "vnc" | "dbus"): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-leds-" });
   try {
-    await using vm = await startGuest({
+    await using vm = await startSavedGuest({
       append: "quiet console=ttyS0 console=tty0 no_timer_check random.trust_cpu=on",
       devices: ["virtio-input"],
       programs: ["console"],

@@ -18,7 +18,8 @@ import { openQemuRam, type QemuRam } from "../../src/ram/qemu_ram.ts";
 import { FRAMEBUFFER_MODULES } from "./build.ts";
 import { CardRig } from "./card_rig.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 import { VgaGuest } from "./vga_guest.ts";
 
@@ -107,7 +108,7 @@ class ConsoleGuest implements AsyncDisposable {
 
   static async start(kernel: "cloud" | "generic", extraArgs: readonly string[] = []): Promise<ConsoleGuest> {
     const modules = kernel === "generic" ? FRAMEBUFFER_MODULES : [];
-    const vm = await startGuest({ kernel, modules, programs: ["ttylines"], extraArgs });
+    const vm = await startSavedGuest({ kernel, modules, programs: ["ttylines"], extraArgs });
     const guest = new ConsoleGuest(vm, await TestQmp.connect(vm.qmpPath));
     return guest;
   }

@@ -130,7 +130,7 @@ Deno.test("guest: evrec records keys and absolute moves that QMP sends", async (
 });
 
 Deno.test("guest: generic kernel has uinput, a framebuffer and the same input", async () => {
-  await using vm = await startGuest({
+  await using vm = await startSavedGuest({
     kernel: "generic",
     programs: ["evrec"],
     devices: ["virtio-input"],
@@ -210,7 +210,7 @@ Deno.test("guest: a panic is reported through pvpanic", async () => {
 });
 
 Deno.test("guest: SIGSTOP silences it, SIGCONT brings it back, SIGKILL ends it with its files", async () => {
-  const vm = await startGuest({ memory: "file" });
+  const vm = await startSavedGuest({ memory: "file" });
   const { pid, dir } = vm;
   try {
     vm.kill("SIGSTOP");

@@ -12,7 +12,7 @@ import { Fault, machine } from "../../src/testing/mod.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { typeIntoXkb } from "../fixtures/xkb_typist.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** Reached by a hang alone. */
 const timeoutMs = 180_000;
@@ -39,7 +39,7 @@ function keysSince(recorder: GuestProcess, from: number): InputRecord[] {
 Deno.test("layouts: a real guest gets the keys that its layout reads as the text", async (t) => {
   const artifacts = await Deno.makeTempDir({ prefix: "vmsig-layouts-" });
   try {
-    await using vm = await startGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
+    await using vm = await startSavedGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
     const recorder = await vm.agent.start("evrec", "--late");
     await recorder.lineMatching(/^recording/);
     await using daemon = await DaemonProcess.start({

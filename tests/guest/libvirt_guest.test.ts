@@ -14,6 +14,7 @@ import { agentFiles, startAgent } from "./agent_payload.ts";
 import { buildGuest, INPUT_MODULES } from "./build.ts";
 import { GuestAgent } from "./guest_agent.ts";
 import { LIBVIRT_UID, Libvirtd } from "./libvirtd.ts";
+import { KERNEL_WORDS } from "./qemu.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
@@ -46,12 +47,11 @@ class GuestDomain implements AsyncDisposable {
       await Deno.copyFile(image.kernelPath, kernel);
       await Deno.copyFile(image.initrdPath, initrd);
       for (const path of [kernel, initrd]) await Deno.chown(path, LIBVIRT_UID, LIBVIRT_UID);
-      const words = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
       await libvirt.domain(name, {
         ramMiB: 512,
         memfd: true,
         isPaused: true,
-        boot: { kernel, initrd, words },
+        boot: { kernel, initrd, words: KERNEL_WORDS },
         devices: `<serial type='unix'><source mode='bind' path='${folder}/port'/><target port='1'/></serial>
           <graphics type='vnc' passwd='secret'><listen type='socket' socket='${folder}/vnc'/></graphics>
           <video><model type='virtio' heads='1'/></video>`,

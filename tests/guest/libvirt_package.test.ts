@@ -46,6 +46,7 @@ Deno.test({
       );
       const dropIn = await Deno.readTextFile(at("lib/systemd/system/vmsigd.service.d/libvirt.conf"));
       assertStringIncludes(dropIn, "After=libvirtd.service virtqemud.service");
+      await isValid(at("lib/systemd/system"));
 
       // A systemctl that notes what it is asked, and libvirt's own word for its hooks.
       await using libvirt = await Libvirtd.start({
@@ -71,6 +72,24 @@ Deno.test({
     }
   },
 });
+
+/** systemd's own word for the unit with its drop-in, where it is installed; the program need not be. */
+async function isValid(units: string): Promise<void> {
+  const unit = `${units}/vmsigd.service`;
+  const text = await Deno.readTextFile(unit);
+  await Deno.writeTextFile(unit, text.replace("ExecStart=/usr/bin/vmsig", "ExecStart=/bin/true"));
+  try {
+    const { code, stderr } = await new Deno.Command("systemd-analyze", {
+      args: ["verify", "--man=no", "vmsigd.service"],
+      env: { SYSTEMD_UNIT_PATH: `${units}:` },
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
 
 async function readOr(path: string): Promise<string> {
   try {

@@ -11,9 +11,8 @@ import { agentFiles, startAgent } from "./agent_payload.ts";
 import { buildGuest, INPUT_MODULES } from "./build.ts";
 import { GuestAgent } from "./guest_agent.ts";
 import { LIBVIRT_UID, Libvirtd } from "./libvirtd.ts";
+import { KERNEL_WORDS } from "./qemu.ts";
 import { virtInstallXml } from "./virt_install.ts";
-
-const WORDS = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
 
 /** A domain's second serial port, with the harness' agent behind it. */
 class Port implements AsyncDisposable {
@@ -107,7 +106,7 @@ for (const shape of ["plain", "memfd", "monitor"] as const) {
     const memfd = shape === "memfd";
     await libvirt.define(
       "web",
-      virtInstallXml({ name: "web", kernel, initrd, words: WORDS, disk, port, memfd, monitor }),
+      virtInstallXml({ name: "web", kernel, initrd, words: KERNEL_WORDS, disk, port, memfd, monitor }),
       "--paused",
     );
     const serial = new Port(await Deno.connect({ transport: "unix", path: port }));

@@ -161,6 +161,7 @@ export class Libvirtd implements AsyncDisposable {
     const xml = `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
       <name>${name}</name><memory unit='MiB'>${ramMiB}</memory>${memfd ? shared : ""}
       <os><type arch='x86_64' machine='q35'>hvm</type>${system}</os>
+      <features><acpi/><apic/></features>
       <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
         <serial type='pty'/><console type='pty'/>
         <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>

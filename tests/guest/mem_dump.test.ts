@@ -13,7 +13,7 @@ import { openTarget } from "../../src/ram/open_target.ts";
 import { runHere } from "../unit/cli/command_world.ts";
 import { hostProcesses } from "./mem_guest.ts";
 import { patternWord } from "./pattern.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 async function run(program: string, ...args: string[]): Promise<string> {
@@ -24,7 +24,7 @@ async function run(program: string, ...args: string[]): Promise<string> {
 Deno.test("a stopped Linux guest is dumped whole, and one process of it for gdb", async (t) => {
   const folder = Deno.makeTempDirSync({ prefix: "vmsig-dump-" });
   try {
-    await using vm = await startGuest({
+    await using vm = await startSavedGuest({
       machine: "q35",
       memory: "memfd",
       ramMiB: 512,

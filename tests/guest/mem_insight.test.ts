@@ -10,7 +10,6 @@ import type { Process } from "../../src/guest/process.ts";
 import { openQemuRam } from "../../src/ram/qemu_ram.ts";
 import { checkInsight, insightOf, whole } from "./insight_checks.ts";
 import { found } from "./linux_checks.ts";
-import { startGuest } from "./qemu.ts";
 import { startSavedGuest } from "./saved_guest.ts";
 
 Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own", async (t) => {
@@ -77,7 +76,7 @@ Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own
 });
 
 Deno.test("the log of a Linux guest that has panicked holds the panic", async () => {
-  await using vm = await startGuest({
+  await using vm = await startSavedGuest({
     ramMiB: 512,
     devices: ["pvpanic"],
     extraArgs: ["-action", "panic=pause"],

@@ -9,6 +9,7 @@ import { openQemuRam } from "../../src/ram/qemu_ram.ts";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
 import { MemctxRig } from "./memctx_rig.ts";
 import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 async function hmp(qmp: TestQmp, line: string): Promise<void> {
@@ -23,7 +24,7 @@ Deno.test("MEMCTX: savevm, a reboot, loadvm: the context of the boot that was lo
       .output();
     assert(made.success, "qemu-img makes a disk");
     const extraArgs = ["-drive", `if=none,id=state,format=qcow2,file=${disk}`];
-    await using vm = await startGuest({ ramMiB: 256, qmpSockets: 2, extraArgs });
+    await using vm = await startSavedGuest({ ramMiB: 256, qmpSockets: 2, extraArgs });
     await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
     await using rig = new MemctxRig(vm.qmpPath);
     const listener = rig.join();

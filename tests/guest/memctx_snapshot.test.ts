@@ -11,7 +11,7 @@ import { readU64 } from "../../src/base/layout.ts";
 import { MEMCTX } from "../../src/event/body_layout.ts";
 import { INVALIDATED } from "../../src/event/body_number.ts";
 import { DaemonProcess } from "../fixtures/daemon_process.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 async function next(stream: EventStream, kind: string): Promise<ClientEvent> {
   for (;;) {
@@ -30,7 +30,7 @@ Deno.test("memctx: a snapshot of another boot is loaded: the old context ends, a
     const made = await new Deno.Command("qemu-img", { args: ["create", "-q", "-f", "qcow2", disk, "64M"] })
       .output();
     assertEquals(made.success, true);
-    await using vm = await startGuest({
+    await using vm = await startSavedGuest({
       extraArgs: ["-drive", `if=none,id=state,file=${disk}`, "-device", "virtio-blk-pci,drive=state"],
     });
     const config = `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\ndisplay = "none"\n`;

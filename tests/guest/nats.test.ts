@@ -17,7 +17,7 @@ import { AUDIT_STREAM, requestSubject } from "../../src/nats/wire/subjects.ts";
 import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { freePort, NatsServer } from "../fixtures/nats_server.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** Reached by a hang alone. */
 const timeoutMs = 60_000;
@@ -39,7 +39,7 @@ const command = async (server: NatsServer, ...words: string[]) => {
 Deno.test({
   name: "nats: a guest on another host is seen, steered, fought for; the server dies and comes back",
   fn: async () => {
-    await using vm = await startGuest({
+    await using vm = await startSavedGuest({
       append: "quiet console=ttyS0 console=tty0 no_timer_check random.trust_cpu=on",
       devices: ["virtio-input"],
       programs: ["evrec", "console"],

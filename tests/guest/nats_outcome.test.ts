@@ -5,7 +5,14 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
-import { type Client, type CommandOutcome, connect, InputControl, keyRecord } from "../../src/client/mod.ts";
+import {
+  type Client,
+  type CommandOutcome,
+  connect,
+  InputControl,
+  keyRecord,
+  type Lease,
+} from "../../src/client/mod.ts";
 import { OP, opened, sealed } from "../../src/nats/wire/envelope.ts";
 import { NatsLink, type NatsOptions } from "../../src/nats/wire/nats_link.ts";
 import { commandIdOf } from "../../src/nats/wire/outcome.ts";
@@ -32,20 +39,20 @@ type Point = typeof POINTS[number];
 class Parted implements AsyncDisposable {
   readonly client: Client;
   readonly steps: Readonly<Record<Step, () => Promise<unknown>>>;
+  /** What comes before the step is waited for, however busy the machine is. */
+  #patience = { timeoutMs: 60_000 };
 
-  private constructor(client: Client, vm: string, isLong: boolean) {
+  private constructor(client: Client, vm: string) {
     this.client = client;
-    // A short partition is over long before an answer is given up, a long one long after that.
-    const patience = { timeoutMs: isLong ? 1000 : 60_000 };
-    let input: InputControl | undefined;
+    let lease: Lease | undefined;
+    const input = () => lease === undefined ? undefined : new InputControl(client, lease, this.#patience);
     this.steps = {
       acquire: async () => {
-        const lease = await client.acquire(vm, "input", { ...patience, ttlMs: 30_000 });
-        input = new InputControl(client, lease, patience);
+        lease = await client.acquire(vm, "input", { ...this.#patience, ttlMs: 30_000 });
       },
-      press: async () => await input?.frame([keyRecord(30, true)]),
-      release: async () => await input?.frame([keyRecord(30, false)]),
-      give: async () => await input?.lease.release(),
+      press: async () => await input()?.frame([keyRecord(30, true)]),
+      release: async () => await input()?.frame([keyRecord(30, false)]),
+      give: async () => await lease?.release(),
     };
   }
 
@@ -54,10 +61,12 @@ class Parted implements AsyncDisposable {
     const sessionTtlMs = isLong ? SHORT_TTL_MS : 60_000;
     const client = await connect({ name: "parted", nats: { ...nats, sessionTtlMs } });
     try {
-      const parted = new Parted(client, vm, isLong);
+      const parted = new Parted(client, vm);
       // The session is open, and what comes before the step is done.
       await client.leaseStatus(vm, "input", { timeoutMs: 60_000 });
       for (const each of STEPS.slice(0, STEPS.indexOf(step))) await parted.steps[each]();
+      // A short partition is over long before an answer is given up, a long one long after that.
+      if (isLong) parted.#patience = { timeoutMs: 1000 };
       return parted;
     } catch (error) {
       await client.close().catch(() => {});

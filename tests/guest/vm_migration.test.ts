@@ -10,7 +10,7 @@ import { describeBody } from "../../src/client/describe_event.ts";
 import { MIGRATION_WAY, SEAM_REASON, VM_DETAIL, VM_STATE_NUMBER } from "../../src/event/body_number.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { buildGuest } from "./build.ts";
-import { type MachineOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { KERNEL_WORDS, type MachineOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 const { NONE, OUTGOING, LEFT } = MIGRATION_WAY;
@@ -130,8 +130,7 @@ Deno.test("migration: one that fails is told with QEMU's words, and the VM goes 
 
 Deno.test("migration: a guest's memory is told anew where it runs", async () => {
   const image = await buildGuest({});
-  const words = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
-  const boot = ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
+  const boot = ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", KERNEL_WORDS];
   await migrate({ extraArgs: boot, ramMiB: 512 }, true, async (options) => {
     return await startGuest({ ...options, image, extraArgs: [] });
   }, async ({ seen, go }) => {

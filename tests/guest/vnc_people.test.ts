@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { EndpointId } from "../../src/base/ids.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { X_WIDTH, XScreen } from "../fixtures/x_screen.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** Reached by a hang alone. */
 const timeout = 180_000;
@@ -20,7 +20,7 @@ const POINTER = 400;
 Deno.test("vnc server: a person with TigerVNC logs in, is refused, takes over, types, sees, watches a reset", async () => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-tiger-" });
   try {
-    await using vm = await startGuest({
+    await using vm = await startSavedGuest({
       append:
         "quiet console=ttyS0 console=tty0 no_timer_check random.trust_cpu=on vt.global_cursor_default=0",
       devices: ["virtio-input"],

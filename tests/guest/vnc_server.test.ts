@@ -15,7 +15,8 @@ import { DaemonProcess, join, until } from "../fixtures/daemon_process.ts";
 import { VncCommand } from "../fixtures/vnc_command.ts";
 import { type ViewerPicture, VncViewer } from "../fixtures/vnc_viewer.ts";
 import { buildRelay, ForeignControl, whyNotOthers } from "../unit/daemon/foreign_control.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { screendump } from "./screendump.ts";
 import type { TestQmp } from "./test_qmp.ts";
 import { VgaGuest } from "./vga_guest.ts";
@@ -158,7 +159,7 @@ Deno.test("vnc server: a viewer stays through a restart of the daemon, and has i
 Deno.test("vnc server: a viewer types, is refused while an automation has the keys, takes over, is pre-empted, and lets go of what it holds", async () => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-seat-" });
   try {
-    await using vm = await startGuest({
+    await using vm = await startSavedGuest({
       devices: ["virtio-input"],
       programs: ["evrec"],
       ramMiB: 256,

@@ -7,7 +7,7 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { runHere } from "../unit/cli/command_world.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const SEAMS = ["vmhost", "input", "memctx", "frame"];
 
@@ -25,7 +25,7 @@ class Watch {
 
 Deno.test("the last records of a panicked guest's log come with the event, for who may read its memory", async () => {
   await using daemon = await DaemonProcess.start();
-  await using vm = await startGuest({ ramMiB: 512, devices: ["pvpanic"] });
+  await using vm = await startSavedGuest({ ramMiB: 512, devices: ["pvpanic"] });
   daemon.drop("vm", `name = "vm"\nqmp = "${vm.qmpPath}"\ninput = "qmp"\n`);
   const socket = ["--socket", daemon.socket];
   const ready = await runHere(["wait", "vm", "--ready", ...socket]);

@@ -13,7 +13,7 @@ import { KIND } from "../../src/event/kind.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { startBrowser, WebCommand } from "../fixtures/web_command.ts";
 import { buildRelay, ForeignControl, whyNotOthers } from "../unit/daemon/foreign_control.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** Reached by a hang alone. */
 const timeout = 360_000;
@@ -32,7 +32,7 @@ async function says(page: Page, selector: string, pattern: RegExp): Promise<stri
 }
 
 Deno.test("web: a person sees, is refused, takes over, types, gives back; a closed tab holds nothing", async () => {
-  await using vm = await startGuest({
+  await using vm = await startSavedGuest({
     append: "quiet console=ttyS0 console=tty0 no_timer_check random.trust_cpu=on",
     devices: ["virtio-input"],
     programs: ["evrec", "console"],

@@ -13,7 +13,8 @@ import { makeCertificate } from "../fixtures/certificate.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { freePort } from "../fixtures/nats_server.ts";
 import { closeLid, startBrowser, WebCommand } from "../fixtures/web_command.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** Reached by a hang alone. */
 const timeout = 120_000;
@@ -80,7 +81,7 @@ const shown = (page: Page) => page.locator("#screen canvas").first().waitFor({ t
 
 Deno.test("web: people with rules of their own share a VM, and are told who does what", async (t) => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-people-" });
-  let vm: Qemu | undefined = await startGuest({
+  let vm: Qemu | undefined = await startSavedGuest({
     append: "console=ttyS0 console=tty0 no_timer_check random.trust_cpu=on",
     devices: ["virtio-input"],
     programs: ["evrec", "console", "talker"],

@@ -60,6 +60,8 @@ export interface SoakReport {
    * start.
    */
   readonly turns: LoopTurns;
+  /** For so long the loop's thread waited meanwhile for a processor that others had, ms. */
+  readonly waitedMs: number;
   /** Commands that the daemon still thinks open, at rest. */
   readonly openCommands: number;
   readonly stopMs: number;
@@ -80,12 +82,12 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   try {
     let actions = await phase(daemon, random, tally, strong, seconds * WARM_SHARE, log, () => true);
     const before = await rest(daemon);
-    const turnsBefore = await daemon.turns();
+    const [turnsBefore, waitedBefore] = [await daemon.turns(), waitedMs(daemon.pid)];
     const isEnough = (): boolean =>
       tally.answered > ENOUGH && tally.refused > 0 && tally.lost > 0 &&
       strong?.granted !== 0;
     actions += await phase(daemon, random, tally, strong, seconds * (1 - WARM_SHARE), log, isEnough);
-    const turnsAfter = await daemon.turns();
+    const [turnsAfter, waitedAfter] = [await daemon.turns(), waitedMs(daemon.pid)];
     const after = await rest(daemon, before);
     const openCommands = await daemon.metric("vmsig_commands_open");
     const { ms: stopMs } = await daemon.stop();
@@ -95,7 +97,10 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       maxMs: turnsAfter.maxMs,
     };
     const preemptions = strong?.granted ?? 0;
-    return { seed: random.seed, tally, actions, preemptions, before, after, turns, openCommands, stopMs };
+    return {
+      ...{ seed: random.seed, tally, actions, preemptions, before, after, turns, openCommands, stopMs },
+      waitedMs: waitedAfter - waitedBefore,
+    };
   } catch (error) {
     throw new Error(
       `with VMSIG_SEED=${random.seed}: ${error}\nthe log ends: ${daemon.logText.slice(-2000)}`,
@@ -254,6 +259,11 @@ export function defectsOf(report: SoakReport): string[] {
   return defects;
 }
 
+/** How long a main thread has been ready to run without a processor, ms (the kernel's sched-stats). */
+function waitedMs(pid: number): number {
+  return Number(Deno.readTextFileSync(`/proc/${pid}/schedstat`).split(" ")[1]) / 1e6;
+}
+
 /** What a soak tells a person at its end. */
 export function summaryOf(report: SoakReport): string {
   const { tally, turns, before, after } = report;
@@ -265,7 +275,7 @@ export function summaryOf(report: SoakReport): string {
     `(shared ${before.sharedMappings.length} -> ${after.sharedMappings.length}), RSS ${before.rssMb} -> ${after.rssMb} MB`,
     `${turns.all} turns of the loop, ${turns.late} over 5 ms, longest ${
       turns.maxMs.toFixed(1)
-    } ms (since start)`,
+    } ms (since start); it waited ${report.waitedMs.toFixed(0)} ms for a processor`,
     `stopped in ${report.stopMs.toFixed(0)} ms`,
   ].join("\n");
 }

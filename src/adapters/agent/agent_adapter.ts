@@ -13,7 +13,7 @@
 import { encode } from "cborg";
 import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
-import { CODE, type Code } from "../../base/codes.ts";
+import { CODE } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
 import type { ControlId } from "../../base/ids.ts";
 import { readU64 } from "../../base/layout.ts";
@@ -33,13 +33,16 @@ import type { Channel } from "../channel/channel_listing.ts";
 import { EarlyRequests, isFirstConnecting } from "../channel/early_requests.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { AgentLine } from "./agent_line.ts";
+import { refusalOf } from "./agent_refusal.ts";
 import { type AgentAsk, readAgentAnswer, readAgentRequest, readProgramResult } from "./agent_request.ts";
+import { GuestFreeze } from "./guest_freeze.ts";
 import { pieceOf, ProgramResults } from "./program_results.ts";
 
 /** The name of the agent's port: qemu-ga's default. */
 const PORT_NAME = "org.qemu.guest_agent.0";
 const CLOSE_NS = 5 * SECOND;
-const THAW_NS = 10 * SECOND;
+/** How long a thaw that is under way may hold up the end of the adapter: to find the channel, and to thaw. */
+const LAST_THAW_NS = 16 * SECOND;
 /** How often the adapter asks whether an agent runs, for a port of which QEMU sends no events. */
 const LOOK_NS = 5 * SECOND;
 const MAX_OPEN_FILES = 64;
@@ -67,12 +70,14 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   readonly #files = new Map<number, { readonly control: ControlId; readonly isWritten: boolean }>();
   #line: AgentLine | null = null;
   #seat: Seat | null = null;
-  #isFrozen = false;
+  #freeze: GuestFreeze | null = null;
   #pid = 0;
   /** Requests that wait until the monitor is up, or known to be down. */
   readonly #early = new EarlyRequests();
   /** When it is asked next whether an agent runs. */
   #lookNs = NEVER;
+  /** Closes it, once the last thaw is over; {@linkcode LAST_THAW_NS} at most. */
+  #closing: { readonly shut: () => void; readonly untilNs: number } | null = null;
 
   /** Makes it over the endpoint's monitor, which it shares with others. */
   constructor(link: QmpLink) {
@@ -87,8 +92,17 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
       uid: () => this.#link.monitorUid,
       pid: () => this.#link.pid,
       ways: () => this.#link.ways,
+      away: () => this.#link.isUp ? "" : this.#link.outlook.away,
       onOpened: () => this.#arm(),
       lookAgain: (done) => this.#look(done),
+    });
+    this.#freeze = new GuestFreeze({
+      log: seat.log,
+      execute: (command, refused) => {
+        if (this.#line === null) return refused({ code: CODE["seam-down"], why: "" });
+        this.#line.execute(command, refused);
+        this.#arm();
+      },
     });
     this.#link.use(this);
   }
@@ -130,9 +144,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     if (cls !== LEASE_CLASS.AGENT) return done();
     this.#line?.sweep();
     this.#closeFiles(({ isWritten }) => isWritten);
-    if (!this.#isFrozen) return done();
-    this.#isFrozen = false;
-    this.#quiet("guest-fsfreeze-thaw", undefined, THAW_NS, done);
+    this.#releaseFreeze(done);
   }
 
   /** A control is gone: its files are closed. */
@@ -142,15 +154,26 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   close(_reason: CloseReason, closed: () => void): void {
-    assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
-    const seat = this.#seat;
-    this.#seat = null;
-    this.#link.leave(this);
-    seat?.loop.disarm(this);
+    assert(
+      this.#seat !== null && this.#closing === null,
+      "an adapter that closes was opened, and closes once",
+    );
+    const { loop } = this.#seat;
     this.#early.drop(() => true);
-    this.#line?.close("");
-    this.#line = null;
-    closed();
+    const shut = () => {
+      if (this.#closing === null) return;
+      this.#closing = null;
+      this.#seat = null;
+      this.#link.leave(this);
+      loop.disarm(this);
+      this.#line?.close("");
+      this.#line = null;
+      closed();
+    };
+    this.#closing = { shut, untilNs: loop.clock.nowNs() + LAST_THAW_NS };
+    // Nobody thaws the guest when this daemon is gone.
+    this.#freeze?.whenIdle(shut);
+    if (this.#closing !== null) this.#arm();
   }
 
   /** Called by the core: the monitor is lost, and tried again. */
@@ -162,6 +185,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   onTimer(nowNs: number): void {
     const seat = this.#seat;
     if (seat === null) return;
+    if (this.#closing !== null && this.#closing.untilNs <= nowNs) return this.#closing.shut();
     this.#early.takeDue(nowNs, (event) => this.#run(seat, event));
     this.#line?.tick(nowNs);
     if (this.#lookNs <= nowNs) this.#look();
@@ -219,7 +243,8 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const isThere = channel !== undefined && channel.isGuestOpen &&
       (channel.place.kind !== "other" || this.#link.ways !== undefined);
     if (isThere && !seat.isUp) seat.up(this.#pid);
-    if (!isThere) this.#line?.lost("the guest's agent has ended");
+    if (isThere) this.#thawOwed();
+    else this.#line?.lost("the guest's agent has ended");
     if (!isThere && seat.isUp) seat.down(SEAM_REASON.PEER_CLOSED, this.#pid);
     this.#arm();
   }
@@ -235,6 +260,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     }
     const changes = op >= FIRST_CHANGING_OP;
     const { name, args, limitNs } = ask;
+    const onFreeze = op === AGENT_OP.FREEZE ? this.#freeze?.freezing() : undefined;
     this.#line?.execute({
       name,
       ...(args === undefined ? {} : { args }),
@@ -242,9 +268,11 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
       // A late command never lands.
       ...(changes ? { mayBeSent: () => seat.leaseIsLive(LEASE_CLASS.AGENT, token) } : {}),
       handler: (reply) => {
+        onFreeze?.(reply.outcome);
         if (this.#seat === seat) this.#onReply(asked, reply);
       },
     }, ({ code, why }) => {
+      onFreeze?.("unsent");
       if (this.#seat === seat) seat.ack(ticket, code, 0, 0, why);
     });
   }
@@ -273,8 +301,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
       this.#files.set(handle, { control, isWritten: op === AGENT_OP.OPEN_WRITE });
     }
     if (op === AGENT_OP.FILE_CLOSE) this.#files.delete(pid);
-    if (op === AGENT_OP.FREEZE) this.#isFrozen = true;
-    if (op === AGENT_OP.THAW) this.#isFrozen = false;
+    if (op === AGENT_OP.THAW) this.#freeze?.thawed();
     this.#reply(seat, ticket, op, answer);
   }
 
@@ -323,17 +350,44 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#arm();
   }
 
+  /** Thaws what the owner of a lease that has ended froze. @param done called when that has been tried */
+  #releaseFreeze(done: () => void): void {
+    const freeze = this.#freeze;
+    if (freeze === null) return done();
+    freeze.release(() => {
+      this.#retryThaw();
+      done();
+    });
+  }
+
+  /** Tries a thaw again that has failed before. */
+  #thawOwed(): void {
+    if (this.#freeze?.isOwed === true && this.#closing === null) this.#freeze.thaw(() => this.#retryThaw());
+  }
+
+  #retryThaw(): void {
+    const seat = this.#seat;
+    if (seat === null || this.#freeze?.isOwed !== true) return;
+    if (this.#link.isUp) this.#lookNs = seat.loop.clock.nowNs() + LOOK_NS;
+    this.#arm();
+  }
+
   /** Another system runs, or none: nothing of the old one is left. */
   #forget(): void {
     this.#files.clear();
     this.#results.clear();
-    this.#isFrozen = false;
+    this.#freeze?.thawed();
   }
 
   #arm(): void {
     const seat = this.#seat;
     if (seat === null) return;
-    const dueNs = Math.min(this.#line?.deadlineNs ?? NEVER, this.#lookNs, this.#early.deadlineNs);
+    const dueNs = Math.min(
+      this.#line?.deadlineNs ?? NEVER,
+      this.#lookNs,
+      this.#early.deadlineNs,
+      this.#closing?.untilNs ?? NEVER,
+    );
     if (dueNs === NEVER) seat.loop.disarm(this);
     else seat.loop.arm(this, dueNs);
   }
@@ -341,24 +395,4 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
 function isAgent({ role, portName }: Channel): boolean {
   return role === "virtio-port" && portName === PORT_NAME;
-}
-
-function refusalOf(reply: Exclude<AgentReply, { readonly outcome: "done" }>): { code: Code; words: string } {
-  switch (reply.outcome) {
-    case "error":
-      return { code: CODE.refused, words: printable(reply.text, 512) };
-    case "timed-out":
-      return { code: CODE["timed-out"], words: "the guest's agent did not answer in time" };
-    case "too-long":
-      return {
-        code: CODE["too-large"],
-        words: "the answer is larger than its limit; have the program write a file, and copy that",
-      };
-    case "closed":
-      return { code: CODE["seam-down"], words: "the guest's agent disconnected before it answered" };
-    case "unsent":
-      return reply.why === ""
-        ? { code: CODE["stale-lease"], words: "" }
-        : { code: CODE["timed-out"], words: reply.why };
-  }
 }

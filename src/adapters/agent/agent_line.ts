@@ -31,6 +31,8 @@ export interface AgentLineHost {
   pid(): number;
   /** What the manager of the VM opens; undefined: nobody manages it. */
   ways(): VmWays | undefined;
+  /** Why QEMU cannot be asked now, and what to do; "" when it can. */
+  away(): string;
   /**
    * Asks QEMU for the agent's channel as it is now; told once, undefined when there is none, "unknown" when
    * QEMU does not say.
@@ -144,7 +146,7 @@ export class AgentLine implements StreamUser {
       if (attempt !== this.#attempt) return;
       if (channel === "unknown") {
         this.#stage = { at: "closed" };
-        return this.#refuse({ code: CODE["seam-down"], why: "" });
+        return this.#refuse({ code: CODE["seam-down"], why: this.#host.away() });
       }
       const ways = this.#host.ways();
       const refusal = lackOf(channel, ways !== undefined);

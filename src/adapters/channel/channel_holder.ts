@@ -12,6 +12,7 @@
  * the mount says what it is.
  * @module
  */
+import { folderNames } from "../../../ffi/folder.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { readInto } from "../../../ffi/stream.ts";
@@ -25,10 +26,8 @@ import type { ChannelPlace } from "./channel_listing.ts";
 
 /** How long one turn looks. */
 const SLICE_NS = MS / 2;
-/** A process that has room for more descriptors is not asked for them: their list comes whole. */
-const MAX_FDS = 2048;
-/** The same for a program that may be kept waiting: a daemon of vmsig's has room for 4096. */
-const MAX_FDS_NOW = 16_384;
+/** Descriptors of another process that are looked at; this process may have more (`max_controls`). */
+const MAX_FDS = 16_384;
 /** What is read of the table of sockets; what comes behind is not looked at. */
 const MAX_TABLE_BYTES = 8 * 2 ** 20;
 const PIECE_BYTES = 65_536;
@@ -57,7 +56,7 @@ export function holderWords({ pid, name }: ChannelHolder, what: string): string 
 
 /** The same at once, for a program that has nothing else to do meanwhile. */
 export function holderNow(place: ChannelPlace, qemu: number): ChannelHolder | undefined {
-  const look = lookFor(place, qemu, MAX_FDS_NOW);
+  const look = lookFor(place, qemu);
   for (;;) {
     const step = look.next();
     if (step.done === true) return step.value;
@@ -72,7 +71,7 @@ type Look = Generator<void, ChannelHolder | undefined>;
  * @param qemu QEMU's process, which has an end of its own; 0 unknown
  */
 export function findHolder(loop: LoopPort, place: ChannelPlace, qemu: number, done: HolderHandler): void {
-  const look = lookFor(place, qemu, MAX_FDS);
+  const look = lookFor(place, qemu);
   const go = (): void => {
     const untilNs = loop.clock.nowNs() + SLICE_NS;
     do {
@@ -84,18 +83,18 @@ export function findHolder(loop: LoopPort, place: ChannelPlace, qemu: number, do
   go();
 }
 
-function* lookFor(place: ChannelPlace, qemu: number, maxFds: number): Look {
-  if (place.kind === "pty") return yield* terminalHolder(place.path, qemu, maxFds);
-  if (place.kind === "unix" && qemu > 0) return yield* socketHolder(place.path, qemu, maxFds);
+function* lookFor(place: ChannelPlace, qemu: number): Look {
+  if (place.kind === "pty") return yield* terminalHolder(place.path, qemu);
+  if (place.kind === "unix" && qemu > 0) return yield* socketHolder(place.path, qemu);
   return undefined;
 }
 
-function* socketHolder(path: string, qemu: number, maxFds: number): Look {
+function* socketHolder(path: string, qemu: number): Look {
   const table = new SocketTable(new Set([path]));
   yield* readTable(table);
   const accepted = new Set(table.connected.get(path) ?? []);
   const peers = new Set<string>();
-  for (const { target } of descriptorsOf(qemu, maxFds)) {
+  for (const { target } of descriptorsOf(qemu)) {
     const number = numberOf(target);
     if (number === undefined || !accepted.has(number)) continue;
     const peer = peerOf(Number(number));
@@ -103,13 +102,13 @@ function* socketHolder(path: string, qemu: number, maxFds: number): Look {
     yield;
   }
   if (peers.size === 0) return undefined;
-  return yield* processWith(qemu, maxFds, (_pid, { target }) => peers.has(target));
+  return yield* processWith(qemu, (_pid, { target }) => peers.has(target));
 }
 
-function* terminalHolder(path: string, qemu: number, maxFds: number): Look {
+function* terminalHolder(path: string, qemu: number): Look {
   const device = quietly(() => deviceName(Deno.statSync(path).dev));
   if (device === undefined) return undefined;
-  return yield* processWith(qemu, maxFds, (pid, { fd, target }) => {
+  return yield* processWith(qemu, (pid, { fd, target }) => {
     return target === path && mountDevice(pid, fd) === device;
   });
 }
@@ -117,13 +116,12 @@ function* terminalHolder(path: string, qemu: number, maxFds: number): Look {
 /** The first process but QEMU that has a descriptor which is meant. */
 function* processWith(
   qemu: number,
-  maxFds: number,
   isMeant: (pid: number, file: Descriptor) => boolean,
 ): Look {
   for (const pid of pids()) {
     yield;
     if (pid === qemu) continue;
-    for (const file of descriptorsOf(pid, maxFds)) {
+    for (const file of descriptorsOf(pid)) {
       if (isMeant(pid, file)) {
         const name = quietly(() => Deno.readTextFileSync(`/proc/${pid}/comm`)) ?? "?";
         return { pid, name: printable(name.replace(/\n$/, ""), 32) };
@@ -156,13 +154,21 @@ interface Descriptor {
 }
 
 /** A process's descriptors, as far as they may be seen. */
-function* descriptorsOf(pid: number, maxFds: number): Generator<Descriptor, void> {
-  const status = quietly(() => Deno.readTextFileSync(`/proc/${pid}/status`)) ?? "";
-  if (!(Number(/^FDSize:\s+(\d+)$/m.exec(status)?.[1] ?? NaN) <= maxFds)) return;
-  const names = quietly(() => [...Deno.readDirSync(`/proc/${pid}/fd`)]) ?? [];
-  for (const { name } of names) {
-    const target = quietly(() => Deno.readLinkSync(`/proc/${pid}/fd/${name}`));
-    if (target !== undefined) yield { fd: name, target };
+function* descriptorsOf(pid: number): Generator<Descriptor, void> {
+  const pieces = folderNames(`/proc/${pid}/fd`);
+  let left = pid === Deno.pid ? Infinity : MAX_FDS;
+  try {
+    while (left > 0) {
+      const piece = quietly(() => pieces.next());
+      if (piece === undefined || piece.done === true) return;
+      left -= piece.value.length;
+      for (const fd of piece.value) {
+        const target = quietly(() => Deno.readLinkSync(`/proc/${pid}/fd/${fd}`));
+        if (target !== undefined) yield { fd, target };
+      }
+    }
+  } finally {
+    pieces.return();
   }
 }
 

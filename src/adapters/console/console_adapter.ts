@@ -230,7 +230,10 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   #refuseUnknown(seat: Seat, ticket: number): void {
-    seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor has not listed its consoles yet");
+    const words = this.#link.isUp || isFirstConnecting(this.#link)
+      ? "the VM's monitor has not listed its consoles yet"
+      : this.#link.outlook.away;
+    seat.ack(ticket, CODE["seam-down"], 0, 0, words);
   }
 
   /** Numbers stay: one that is plugged later comes behind those that are known. */
@@ -259,6 +262,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
       pid: () => this.#link.pid,
       ways: () => this.#link.ways,
       onOpened: () => this.#arm(),
+      away: () => this.#link.isUp ? "" : this.#link.outlook.away,
       lookAgain: (label, done) => {
         findChannels(this.#link, (channels) => {
           done(channels === undefined ? "unknown" : channels.find((channel) => channel.label === label));

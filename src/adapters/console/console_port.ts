@@ -60,6 +60,8 @@ export interface ConsoleHost {
   ways(): VmWays | undefined;
   /** It is open: it wants to be called at other times. */
   onOpened(): void;
+  /** Why QEMU cannot be asked now, and what to do; "" when it can. */
+  away(): string;
   /** Asks QEMU anew for this console; told once: undefined when it is gone, "unknown" when it is silent. */
   lookAgain(label: string, done: (channel: Channel | "unknown" | undefined) => void): void;
   /** Whether a lease is still the live one. */
@@ -333,7 +335,7 @@ export class ConsolePort implements StreamUser {
     this.#host.lookAgain(this.#channel.label, (channel) => {
       if (opening !== this.#opening || this.#stage.at !== "opening") return;
       this.#stage = { at: "closed" };
-      if (channel === "unknown") return this.#failed({ code: CODE["seam-down"], why: "" });
+      if (channel === "unknown") return this.#failed({ code: CODE["seam-down"], why: this.#host.away() });
       if (channel === undefined) {
         return this.#failed({ code: CODE["seam-down"], why: "the VM has no such console" });
       }

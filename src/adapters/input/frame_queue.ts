@@ -1,5 +1,6 @@
 /**
- * Frames that wait, first in first out, and blank ones for the next: in the steady state none is allocated.
+ * Queued input frames, first in, first out, with a pool of blank ones, so that the steady state allocates
+ * nothing.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -19,9 +20,7 @@ export class FrameQueue {
     return this.#frames.length - this.#head;
   }
 
-  /**
-   * A frame to be filled; it comes back by {@linkcode push} and {@linkcode shift}, then {@linkcode giveBack}.
-   */
+  /** A blank frame; it is returned by {@linkcode push} and {@linkcode shift}, then {@linkcode giveBack}. */
   blank(): InputFrame {
     return this.#blank.pop() ?? new InputFrame();
   }

@@ -1,8 +1,8 @@
 /**
- * The held record as a file beside the control socket: kept open, one pwrite a change, no fsync (it is for
- * the death of the daemon, not of the machine). It is made with the first key and removed when nothing is
- * held at the end: VMs come and go by the thousand. A file that cannot be had is told once and done without:
- * input works, and a killed daemon leaves keys down.
+ * The held record as a file beside the control socket: kept open, one pwrite per change, no fsync (it is
+ * needed after the death of the daemon, not of the machine). It is made with the first key, and removed at
+ * the end if nothing is held, because VMs come and go by the thousand. If the file cannot be made, that is
+ * logged once: input works without it, but a daemon that is killed leaves keys down.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -17,7 +17,7 @@ import { type HeldStore, MAX_HELD_RECORD_BYTES } from "./held_record.ts";
 const OWNER_ONLY = 0o600;
 const O_CREAT = 0o100;
 
-/** Where an endpoint's record is kept. */
+/** The path of an endpoint's record. */
 export function heldPath(runtimeDir: string, endpoint: string): string {
   return `${runtimeDir}/held-${endpoint}.bin`;
 }
@@ -72,11 +72,11 @@ export class HeldFile implements HeldStore {
     }
   }
 
-  /** The file; null when it cannot be had, or is not there and not to be made. */
+  /** The file; null if it cannot be made, or does not exist and should not be made. */
   #open(create: number): OwnedFd | null {
     if (this.#file !== undefined) return this.#file;
     try {
-      // Not through a symlink that somebody left there. It is made with no rights and then given ours.
+      // Never through a symbolic link. It is made without permissions, and then given ours.
       const file = reopen(this.#path, OPEN.READ_WRITE | OPEN.NOFOLLOW | create);
       this.#file = file;
       fchmod(file.fd, OWNER_ONLY);

@@ -1,6 +1,6 @@
 /**
- * What is down in the guest, together with the record of it for the next daemon: the set follows what the
- * guest has acknowledged; the record is written before a key is sent.
+ * The keys and buttons that are down in the guest, and their record for the next daemon: the set follows the
+ * guest's acknowledgements; the record is written before a key is sent.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -15,14 +15,14 @@ import { isTransition } from "./input_step.ts";
 /** The held set and its record. */
 export class HeldLedger {
   readonly #held = new HeldSet();
-  /** What the record names. */
+  /** The entries in the record. */
   readonly #recorded = new Set<number>();
   readonly #store: HeldStore | undefined;
   readonly #bytes: Uint8Array<ArrayBuffer>;
   #pid = 0;
 
   /**
-   * Makes one with nothing down.
+   * Starts with nothing down.
    *
    * @param store where the record is kept; undefined to keep none
    */
@@ -31,7 +31,7 @@ export class HeldLedger {
     this.#bytes = new Uint8Array(store === undefined ? 0 : MAX_HELD_RECORD_BYTES);
   }
 
-  /** How many keys and buttons are down. */
+  /** Number of keys and buttons that are down. */
   get size(): number {
     return this.#held.size;
   }
@@ -41,7 +41,7 @@ export class HeldLedger {
     return this.#held[Symbol.iterator]();
   }
 
-  /** Takes over what the last daemon left behind. */
+  /** Takes over the record of the previous daemon. */
   load(log: Log): void {
     const bytes = this.#store?.load();
     if (bytes === undefined || bytes.length === 0) return;
@@ -62,8 +62,8 @@ export class HeldLedger {
   }
 
   /**
-   * The process that runs the guest: what another one held is gone with it. A pid of 0 is unknown and changes
-   * nothing.
+   * The process that runs the guest: keys held in another process are gone with it. A pid of 0 is unknown and
+   * changes nothing.
    */
   attach(pid: number): void {
     const known = this.#pid;
@@ -73,7 +73,7 @@ export class HeldLedger {
     this.note();
   }
 
-  /** Called before records are sent: writes what they press into the record first. */
+  /** Called before input is sent: adds the keys that it presses to the record. */
   expect(frame: InputFrame, from: number, to: number): void {
     if (this.#store === undefined) return;
     let fresh = false;
@@ -87,12 +87,14 @@ export class HeldLedger {
     if (fresh) this.#save();
   }
 
-  /** Records have reached the guest. */
+  /** Input has reached the guest. */
   apply(frame: InputFrame, from: number, to: number): void {
     this.#held.apply(frame, from, to);
   }
 
-  /** Records may have reached the guest: what they press counts as down, what they release as well. */
+  /**
+   * Input may have reached the guest: keys that it presses count as down, and so do those that it releases.
+   */
   suspect(frame: InputFrame, from: number, to: number): void {
     for (let i = from; i < to; i++) {
       if (isTransition(frame.kinds[i]) && frame.values[i] === 1) {
@@ -101,7 +103,7 @@ export class HeldLedger {
     }
   }
 
-  /** Nothing is under way: the record is brought to exactly what is down. */
+  /** No input is under way: the record is reduced to what is down. */
   note(): void {
     if (this.#store === undefined) return;
     let same = this.#recorded.size === this.#held.size;
@@ -117,7 +119,7 @@ export class HeldLedger {
     this.#held.fill(event);
   }
 
-  /** Ends it. The record stays only for keys that are down in a guest that still runs. */
+  /** Ends it. The record is kept only if keys are down in a guest that still runs. */
   close(): void {
     this.#store?.close(this.#held.size > 0 && !hasEnded(this.#pid));
   }

@@ -1,10 +1,10 @@
 /**
- * What the next daemon must release if this one is killed: the keys and buttons that may be down, as a few
- * bytes in a small file.
+ * The record of keys and buttons that may be down, in a small file, for the next daemon to release if this
+ * one is killed.
  *
- * The record may name more than is down, never less: it is written before a key that it does not name is
- * pressed, and not when one is released. A key-up too many does nothing in a guest; one too few is a stuck
- * key. So typing the same keys again writes nothing.
+ * The record may contain more than is down, but never less: it is written before a key that it lacks is
+ * pressed, and not when one is released. An unnecessary key-up has no effect in a guest; a missing one leaves
+ * a stuck key. So typing the same keys again writes nothing.
  *
  * Layout, little-endian: 0 u32 magic `VSHK` · 4 u32 version 1 · 8 u32 QEMU's pid · 12 u32 count · 16 count ×
  * u32 (kind << 16 | code) · then u32 FNV-1a of all before it.
@@ -14,17 +14,17 @@ import { INPUT_KIND } from "../../event/body_number.ts";
 import { codeOfEntry, kindOfEntry } from "./held_set.ts";
 import { KEY_MAX } from "./input_frame.ts";
 
-/** Where records are kept. */
+/** The storage of a record. */
 export interface HeldStore {
-  /** The last record's bytes; empty when there is none. */
+  /** The previous record's bytes; empty if there is none. */
   load(): Uint8Array;
-  /** Keeps a record in place of the last; valid during the call. Must not throw. */
+  /** Replaces the record; the bytes are valid during the call. Must not throw. */
   save(bytes: Uint8Array<ArrayBuffer>, length: number): void;
-  /** Ends it. `keep`: the last record is for the next daemon; else there is none any more. */
+  /** Ends it. `keep`: the record stays for the next daemon; otherwise it is removed. */
   close(keep: boolean): void;
 }
 
-/** A record's content. */
+/** The contents of a record. */
 export interface HeldRecord {
   /** The process in which the keys are down; 0 unknown. */
   readonly pid: number;
@@ -37,10 +37,10 @@ const VERSION = 1;
 const HEAD_BYTES = 16;
 const WORD = 4;
 const MAX_ENTRIES = 1024;
-/** A record's bytes at most. */
+/** Size limit of a record, bytes. */
 export const MAX_HELD_RECORD_BYTES: number = HEAD_BYTES + WORD * MAX_ENTRIES + WORD;
 
-/** Writes a record into `bytes`; its length. Entries past the bound are left out. */
+/** Writes a record into `bytes` and returns its length. Entries above the limit are omitted. */
 export function encodeHeldRecord(bytes: Uint8Array, pid: number, entries: Iterable<number>): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let count = 0;
@@ -57,14 +57,14 @@ export function encodeHeldRecord(bytes: Uint8Array, pid: number, entries: Iterab
   return end + WORD;
 }
 
-/** Reads a record; undefined when the bytes are not one: a file is not trusted. */
+/** Parses a record; undefined if it is not valid, since a file is not trusted. */
 export function decodeHeldRecord(bytes: Uint8Array): HeldRecord | undefined {
   if (bytes.length < HEAD_BYTES + WORD) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(0, true) !== MAGIC || view.getUint32(4, true) !== VERSION) return undefined;
   const count = view.getUint32(12, true);
   const end = HEAD_BYTES + WORD * count;
-  // The file keeps the tail of a longer record before it.
+  // The file may have the end of an earlier, longer record after it.
   if (count > MAX_ENTRIES || bytes.length < end + WORD) return undefined;
   if (view.getUint32(end, true) !== checksum(bytes, end)) return undefined;
   const entries: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * Which keys and buttons are down in the guest, in the order in which they went down. Pure bookkeeping: it
- * sends nothing.
+ * The keys and buttons that are down in the guest, in the order in which they were pressed. Bookkeeping only:
+ * it sends nothing.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -33,7 +33,7 @@ export function codeOfEntry(entry: number): number {
 export class HeldSet {
   readonly #entries = new Set<number>();
 
-  /** How many are down. */
+  /** Number of entries. */
   get size(): number {
     return this.#entries.size;
   }
@@ -59,7 +59,7 @@ export class HeldSet {
     this.#entries.clear();
   }
 
-  /** Follows the records `from` to `to`, which have reached the guest. */
+  /** Applies the records `from` to `to`, which have reached the guest. */
   apply(frame: InputFrame, from: number, to: number): void {
     assert(from <= to && to <= frame.count, "what reached the guest are records of the frame");
     for (let i = from; i < to; i++) {
@@ -70,7 +70,7 @@ export class HeldSet {
     }
   }
 
-  /** Fills the body of an INPUT_HELD: the oldest ten, and a flag when there are more. */
+  /** Fills the body of an INPUT_HELD: the oldest ten, and a flag if there are more. */
   fill(event: TransferEvent): void {
     const { view } = event;
     let at = INPUT_HELD.at.entries;

@@ -1,14 +1,15 @@
 /**
- * The INPUT seam: frames in order to a driver, what is held in the guest, and bringing the guest to rest.
+ * The INPUT seam: passes frames to a driver in order, keeps track of what is held in the guest, and releases
+ * it.
  *
- * A frame is checked whole, then carried out whole: one that has begun is finished even when its owner is
- * gone, and only then is what it pressed released. Between the end of one owner and the next stands a
- * barrier: queued frames are answered `stale-lease`, the frame under way ends, everything held is released,
- * QEMU acknowledges, `done`.
+ * A frame is checked as a whole, and then carried out as a whole: one that has begun is finished even if its
+ * owner is gone, and only then are its keys released. Between two owners there is a barrier: queued frames
+ * are answered `stale-lease`, the current frame ends, everything held is released, QEMU acknowledges, `done`.
  *
- * What cannot be released (the VM stands still, or QEMU is unreachable) is released as soon as it can be,
- * before anything else; when the process that held it is gone there is nothing to release. A reset releases
- * what is held, too: the guest forgot it, but QEMU's devices did not, and its owner cannot know.
+ * What cannot be released now (the VM is paused, or QEMU is unreachable) is released as soon as possible,
+ * before any other input; if the process in which it was held is gone, nothing needs to be released. A reset
+ * also releases what is held, because the guest has forgotten it but QEMU's devices have not, and the owner
+ * cannot know.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -27,14 +28,14 @@ import type { InputDriver, InputDriverHost, StepOutcome } from "./input_driver.t
 import { InputFrame } from "./input_frame.ts";
 
 /**
- * What the driver may be given: nothing, because it cannot be used; frames; nothing, because it has the frame
- * that releases what is held; nothing before the end of this turn, in which the VM is stopped.
+ * What the driver may be given: nothing, because it is down; frames; nothing, because it is releasing what is
+ * held; nothing until the end of this turn, in which the VM is stopped.
  */
 type Phase = "down" | "open" | "releasing" | "stopping";
 
 /**
- * What may be down in the guest that no owner holds: nothing; something, to be released before the next
- * frame; something that could not be released, to be tried again when the guest runs.
+ * Keys that may be down without an owner: none; some, to be released before the next frame; some that could
+ * not be released, to be tried again when the guest runs.
  */
 type Release = "nothing" | "due" | "when-running";
 
@@ -48,20 +49,20 @@ export class InputAdapter implements Adapter, InputDriverHost {
   readonly #releaseFrame = new InputFrame();
   #seat: Seat | null = null;
   #phase: Phase = "down";
-  /** Why it is down, for who sends input meanwhile. */
+  /** Why it is down, for the senders of input meanwhile. */
   #away = "the VM's input is still being connected";
   #release: Release = "nothing";
   #isClosing = false;
   /** Frames that the driver has. */
   #underWay = 0;
-  /** Who waits for the guest to be neutral. */
+  /** Callbacks that wait until the guest is neutral. */
   #waiting: (() => void)[] = [];
 
   /**
    * Makes it.
    *
    * @param driver carries frames out
-   * @param store keeps what is held for the next daemon; without one a killed daemon leaves it down
+   * @param store keeps what is held for the next daemon; without one, a daemon that is killed leaves it down
    */
   constructor(driver: InputDriver, store?: HeldStore) {
     this.#driver = driver;
@@ -104,7 +105,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
 
   beforeStop(done: () => void): void {
     this.#comeToRest(() => {
-      // The stop goes to QEMU within this turn of the loop: no frame may press anything before it does.
+      // The stop is sent to QEMU within this turn of the loop: no frame may press anything before it.
       this.#held.note();
       if (this.#phase === "open") this.#phase = "stopping";
       done();
@@ -143,7 +144,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
       if (this.#held.size > 0) return this.#beginRelease();
       this.#settle();
     }
-    // Whoever was told that the guest is neutral may have stopped it.
+    // A callback that was told the guest is neutral may have stopped it.
     return this.#mayGo() ? this.#nextQueued() : null;
   }
 
@@ -168,7 +169,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
     assert(this.#underWay > 0, "a frame that is over was the driver's, once");
     this.#underWay--;
     if (frame === this.#releaseFrame) return this.#onReleased(frame);
-    // It broke in the middle: what it pressed would stay, and no owner could tell what that is.
+    // It failed in the middle: keys that it pressed would stay down, and no owner could know which.
     if (frame.code !== CODE.ok && frame.stepsDone > 0 && this.#held.size > 0) this.#release = "due";
     this.#seat?.ack(frame.ticket, frame.code, 0, 0, frame.words);
     this.#queue.giveBack(frame);
@@ -192,7 +193,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
     this.#phase = "down";
     this.#away = away;
     this.#answerQueued(CODE["seam-down"], away);
-    // Whoever waits is told: what is left is released when the driver is up again.
+    // Waiting callbacks are called: what is left is released when the driver is up again.
     this.#tellNeutral();
     const seat = this.#seat;
     if (seat === null) return;
@@ -208,7 +209,8 @@ export class InputAdapter implements Adapter, InputDriverHost {
 
   /** Called by the driver. */
   onGuestStopped(): void {
-    // Stopped past us: its owner can release nothing now, so it is done when the guest runs.
+    // The VM was stopped by another client: the owner can release nothing now, so it is done when the guest
+    // runs.
     if (this.#held.size > 0 && this.#release === "nothing") this.#release = "when-running";
   }
 
@@ -256,7 +258,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
 
   #onReleased(frame: InputFrame): void {
     if (this.#phase === "releasing") this.#phase = "open";
-    // Refused: the guest stands still. Otherwise unreachable: coming up again releases it, too.
+    // Refused: the guest is paused. Otherwise unreachable: it is released when the driver comes up.
     this.#release = frame.code === CODE.ok ? "nothing" : "when-running";
     this.#settle();
   }

@@ -1,10 +1,10 @@
 /**
- * One CMD_INPUT as records in columns, checked as a whole before the first is sent: a frame with one bad
- * record does nothing. The protocol's ranges are checked here; which keys and buttons there are is the
- * driver's to say.
+ * One CMD_INPUT as columns of records, checked as a whole before the first is sent: a frame with one bad
+ * record has no effect. The protocol's ranges are checked here; the driver knows which keys and buttons
+ * exist.
  *
- * The protocol bounds neither relative motion nor scrolling; {@linkcode MAX_RELATIVE} and {@linkcode
- * MAX_NOTCHES} do, so that one command cannot keep a guest busy for minutes.
+ * The protocol does not limit relative motion or scrolling; {@linkcode MAX_RELATIVE} and {@linkcode
+ * MAX_NOTCHES} do, so that one command cannot occupy a guest for minutes.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -35,13 +35,13 @@ export interface InputRepertoire {
   hasButton(code: number): boolean;
 }
 
-/** A checked frame. Reused: {@linkcode clear} makes it new. */
+/** A checked frame. Reused after {@linkcode clear}. */
 export class InputFrame {
-  /** The command it came from; 0 for one of the adapter's own. */
+  /** The command's ticket; 0 for a frame of the adapter's own. */
   ticket = 0;
-  /** The lease it was admitted under. */
+  /** The lease under which it was admitted. */
   token = 0;
-  /** True for key-ups of the adapter's own, in which many may go at once. */
+  /** Whether it consists of the adapter's own key-ups, of which many may be sent at once. */
   isRelease = false;
   /** How many records. */
   count = 0;
@@ -57,11 +57,11 @@ export class InputFrame {
   nextRecord = 0;
   /** For the driver: steps at the actuator. */
   stepsUnderWay = 0;
-  /** For the driver: steps that were carried out. */
+  /** For the driver: number of steps carried out. */
   stepsDone = 0;
-  /** For the driver: what went wrong first; ok while nothing did. */
+  /** For the driver: the first error; ok if there was none. */
   code: Code = CODE.ok;
-  /** For the driver: what the actuator said to it. Outside text. */
+  /** For the driver: the actuator's message. Outside text. */
   words = "";
 
   /** Empties it. */
@@ -74,7 +74,7 @@ export class InputFrame {
     return this;
   }
 
-  /** Adds a record, unchecked. */
+  /** Adds a record without checking it. */
   push(kind: number, code: number, value: number, scroll: number): void {
     const i = this.count++;
     if (i >= this.kinds.length) this.#grow(2 * this.kinds.length);
@@ -87,7 +87,7 @@ export class InputFrame {
   /**
    * Reads a command's records.
    *
-   * @returns ok, or the code with which the command is to be refused
+   * @returns ok, or the code of the refusal
    */
   read(event: TransferEvent, repertoire: InputRepertoire): Code {
     this.clear();

@@ -1,5 +1,5 @@
 /**
- * The INPUT seam's declaration: which driver brings input to a VM.
+ * The INPUT seam's declaration: the driver that delivers input to a VM.
  * @module
  */
 import { SOURCE } from "../../event/source.ts";
@@ -9,7 +9,7 @@ const DRIVERS = ["qmp", "uinput", "none"] as const;
 
 /** Its key in an endpoint's config. */
 export interface InputConfig {
-  /** Which driver brings input to the VM; `none`: it has no such seam. */
+  /** The driver; `none`: the VM has no such seam. */
   readonly input: "qmp" | "uinput" | "none";
 }
 
@@ -17,7 +17,7 @@ export interface InputConfig {
 export const INPUT_SEAM: Seam<"input", InputConfig> = {
   name: "input",
   source: SOURCE.INPUT,
-  // Releasing keys needs the monitor that VMHOST may close.
+  // Releasing keys needs the monitor, which closing VMHOST may end.
   closing: 1,
   read(table, { qmp }) {
     const input = table.choice("input", DRIVERS, qmp === undefined ? "none" : "qmp");

@@ -1,10 +1,10 @@
 /**
- * Cuts a frame into steps: what may reach the guest under one SYN_REPORT. A frame is atomic against other
- * controls; within it the guest must still see each key and button go down and up, in order, which several
- * transitions under one SYN would not grant.
+ * Divides a frame into steps: the records that may reach the guest under one SYN_REPORT. A frame is atomic
+ * towards other controls; but the guest must see each key and button go down and up, in order, which several
+ * transitions under one SYN would not guarantee.
  *
- * A step is one key or button; or a motion: each axis at most once; or one scroll record. In a release, whose
- * order means nothing, many key-ups are one step.
+ * A step is one key or button; or a motion, with each axis at most once; or one scroll record. In a release,
+ * where order does not matter, many key-ups are one step.
  * @module
  */
 import { INPUT_KIND } from "../../event/body_number.ts";
@@ -13,12 +13,12 @@ import type { InputFrame } from "./input_frame.ts";
 const { ABS, REL, BTN, KEY } = INPUT_KIND;
 
 /**
- * Where the step that starts at a record ends.
+ * The end of the step that begins at a record.
  *
  * @param frame the frame
  * @param from the step's first record
- * @param releaseGroup how many key-ups of a release are one step
- * @returns one past its last record
+ * @param releaseGroup number of key-ups of a release in one step
+ * @returns the index after its last record
  */
 export function stepEnd(frame: InputFrame, from: number, releaseGroup: number): number {
   if (frame.isRelease) return Math.min(frame.count, from + releaseGroup);
@@ -33,7 +33,7 @@ export function stepEnd(frame: InputFrame, from: number, releaseGroup: number): 
   return frame.count;
 }
 
-/** Whether a kind is a key or a button, which stays down until it is released. */
+/** Whether a kind is a key or a button, which stays down until released. */
 export function isTransition(kind: number | undefined): boolean {
   return kind === KEY || kind === BTN;
 }

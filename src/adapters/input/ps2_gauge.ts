@@ -1,19 +1,18 @@
 /**
- * Flow control for QEMU's PS/2 keyboard. Its queue holds 16 bytes that the guest has not read, a key is 1 to
- * 8 of them, and QEMU acknowledges input-send-event also when they do not fit: a release that is lost so
- * leaves a key held in the guest.
+ * Flow control for QEMU's PS/2 keyboard. Its queue holds 16 bytes that the guest has not read, a key takes 1
+ * to 8 of them, and QEMU acknowledges input-send-event even if they do not fit: a lost release then leaves a
+ * key held in the guest.
  *
- * The status port of the keyboard controller says whether a byte waits (bit 0, OBF), and reading it changes
- * nothing; QEMU's human monitor reads ports (`i /b 0x64`, 0.3 ms a look). When none waits, the queue is empty
- * and 16 bytes fit; what is sent since is counted, at the most that it can be. A byte of the mouse waits
- * there, too, and is taken for one of the keyboard: that costs a wait and loses nothing.
+ * The status port of the keyboard controller shows whether a byte is waiting (bit 0, OBF), and reading it has
+ * no side effect; QEMU's human monitor can read ports (`i /b 0x64`, 0.3 ms). If no byte is waiting, the queue
+ * is empty and 16 bytes fit; what is sent afterwards is counted, at its maximum size. A byte of the mouse may
+ * also be waiting there, and is taken for one of the keyboard, which costs a pause but loses nothing.
  *
- * A guest that has read nothing for a second has hung, or does not use this keyboard: then input goes to QEMU
- * all the same, and releases that may not have fitted are sent again as soon as the queue is empty. A release
- * of a key that is up changes nothing in a guest.
+ * A guest that has read nothing for a second hangs, or does not use this keyboard: then input is sent all the
+ * same, and releases that may not have fitted are repeated as soon as the queue is empty. Releasing a key
+ * that is up has no effect.
  *
- * Where there is no such controller (its port reads as 0xff) or no such command, steps go by their pace
- * alone.
+ * If there is no such controller (its port reads as 0xff) or no such command, only the pace of steps applies.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -25,31 +24,36 @@ import type { HmpReply } from "../../qemu/protocol/hmp.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { QCODE_OF_KEY } from "./qmp_keys.ts";
 
-/** Bytes that the queue of QEMU's PS/2 keyboard holds (its PS2_QUEUE_SIZE). */
+/** Size of the queue of QEMU's PS/2 keyboard, bytes (its PS2_QUEUE_SIZE). */
 const PS2_QUEUE_BYTES = 16;
-/** From so many bytes on it is looked whether the guest has read them. */
+/** From so many bytes on it is looked whether the guest has read them: more are about to come. */
 const LOOK_FROM_BYTES = 6;
+/**
+ * The same for a step that is sent alone: its sender has to wait for it before the next one, and QEMU answers
+ * that one only after the look. A key's press and release still fit meanwhile.
+ */
+const LOOK_ALONE_FROM_BYTES = 11;
 /** How long to wait before a full queue is looked at again: a guest takes about 0.1 ms a byte. */
 export const PS2_LOOK_GAP_NS: number = 1 * MS;
 const OUTPUT_FULL = 0x01;
 const NO_CONTROLLER = 0xff;
 const ANSWER_NS = 5 * SECOND;
 const HUNG_NS = SECOND;
-/** How often it is looked whether releases can be sent again. */
+/** Interval of checks whether releases can be repeated, ns. */
 const AGAIN_NS = 250 * MS;
-/** Releases in one command: they fit, whichever keys they are of but for two. */
+/** Releases per command: they fit, with any keys but two. */
 const AGAIN_KEYS = 5;
 const STATUS_CHARS = 64;
-/** evdev codes of the keys whose scan codes are long. */
+/** evdev codes of keys with long scan codes. */
 const PRINT = 99;
 const PAUSE = 119;
 /** From this evdev code on a key may have a prefix byte. */
 const FIRST_EXTENDED = 96;
 
 /**
- * What is known of the controller. `unknown`: nothing yet. `none`: the machine has none that can be read.
- * `reads`: the guest takes what it gets. `full`: steps are held back. `hung`: it has taken nothing for a
- * second.
+ * What is known about the controller. `unknown`: nothing yet. `none`: the machine has none that can be read.
+ * `reads`: the guest reads what it gets. `full`: steps are held back. `hung`: the guest has read nothing for
+ * a second.
  */
 type Ps2State =
   | { readonly at: "unknown" | "none" | "reads" | "hung" }
@@ -60,27 +64,27 @@ const NONE: Ps2State = { at: "none" };
 const READS: Ps2State = { at: "reads" };
 const HUNG: Ps2State = { at: "hung" };
 
-/** The keyboard of one VM. */
+/** Flow control of one VM's keyboard. */
 export class Ps2Gauge implements TimerHandler {
   readonly #link: QmpLink;
   readonly #loop: LoopPort;
   readonly #onRoom: () => void;
   readonly #isInUse: () => boolean;
   #state: Ps2State = UNKNOWN;
-  /** Bytes sent that the guest is not known to have read. */
+  /** Bytes sent that the guest may not have read. */
   #outstanding = 0;
-  /** Bytes sent after the look that is under way. */
+  /** Bytes sent since the check that is under way. */
   #sentSince = 0;
   #isLooking = false;
   #generation = 0;
-  /** evdev codes of keys whose release may be lost. */
+  /** evdev codes of keys whose release may have been lost. */
   readonly #unsure = new Set<number>();
 
   /**
-   * Makes it and looks at once.
+   * Starts with a check.
    *
    * @param onRoom called when there is room again
-   * @param isInUse whether keys go there; false while a virtio keyboard gets them
+   * @param isInUse whether keys go to this keyboard; false while a virtio keyboard gets them
    */
   constructor(link: QmpLink, loop: LoopPort, onRoom: () => void, isInUse: () => boolean) {
     this.#link = link;
@@ -102,8 +106,12 @@ export class Ps2Gauge implements TimerHandler {
     return this.#state.at === "hung";
   }
 
-  /** A step goes. */
-  take(frame: InputFrame, from: number, to: number): void {
+  /**
+   * A step goes.
+   *
+   * @param isAlone nothing else is under way, and nothing follows it yet
+   */
+  take(frame: InputFrame, from: number, to: number, isAlone: boolean): void {
     if (this.#state.at === "none" || !this.#isInUse()) return;
     for (let i = from; i < to; i++) {
       if (frame.kinds[i] !== INPUT_KIND.KEY) continue;
@@ -114,7 +122,7 @@ export class Ps2Gauge implements TimerHandler {
       else this.#unsure.delete(code);
       this.#count(bytes);
     }
-    if (this.#outstanding >= LOOK_FROM_BYTES) this.#look();
+    if (this.#outstanding >= (isAlone ? LOOK_ALONE_FROM_BYTES : LOOK_FROM_BYTES)) this.#look();
     if (this.#unsure.size > 0) this.#loop.arm(this, this.#loop.clock.nowNs() + AGAIN_NS);
   }
 
@@ -134,7 +142,7 @@ export class Ps2Gauge implements TimerHandler {
     this.#loop.disarm(this);
   }
 
-  /** Called by the loop: releases wait to be sent again. */
+  /** Called by the loop: releases are to be repeated. */
   onTimer(nowNs: number): void {
     if (this.#unsure.size === 0) return;
     this.#look();
@@ -165,8 +173,7 @@ export class Ps2Gauge implements TimerHandler {
     );
   }
 
-  // QEMU works in order: what was sent before the look is in the queue that it saw, what was sent since is
-  // not.
+  // QEMU works in order: bytes sent before the check were in the queue that it saw, later ones were not.
   #onStatus(status: number): void {
     assert(this.#isLooking, "a look is answered once");
     this.#isLooking = false;
@@ -198,7 +205,7 @@ export class Ps2Gauge implements TimerHandler {
   }
 }
 
-/** The status in QEMU's answer, "portb[0x0064] = 0x1c"; as if there were no controller when it has none. */
+/** The status in QEMU's answer, "portb[0x0064] = 0x1c"; as if there were no controller if it has none. */
 function statusOf(reply: HmpReply): number {
   const found = reply.outcome === "text" ? /= 0x([0-9a-f]{1,2})\s*$/.exec(reply.text) : null;
   return found === null ? NO_CONTROLLER : parseInt(found[1] ?? "ff", 16);
@@ -213,9 +220,9 @@ function bytesOf(frame: InputFrame, from: number, to: number): number {
 }
 
 /**
- * The most bytes that a key's transition has, in scan code set 2 (which is never shorter than set 1).
+ * The maximum size of a key's transition, bytes, in scan code set 2 (which is never shorter than set 1).
  *
- * @param code evdev's
+ * @param code the evdev code
  */
 function keyBytes(code: number, isUp: boolean): number {
   if (code === PAUSE) return isUp ? 0 : 8;

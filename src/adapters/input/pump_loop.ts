@@ -1,6 +1,6 @@
 /**
- * A loop that takes one step after another until none can go. What a step does may be answered at once and
- * start the loop again: then the loop that runs already does it all.
+ * A loop that takes one step after another until none can be taken. A step may be answered at once and start
+ * the loop again: then the running loop continues.
  * @module
  */
 
@@ -10,15 +10,15 @@ export class PumpLoop {
   #isRunning = false;
 
   /**
-   * Rests until it is run.
+   * Idle until it is run.
    *
-   * @param next takes one step further; false when nothing can go now
+   * @param next takes one step; false if none can be taken now
    */
   constructor(next: () => boolean) {
     this.#next = next;
   }
 
-  /** Takes all steps that can go now; from within a step it does nothing. */
+  /** Takes all steps that are possible now; does nothing when called from within a step. */
   run(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;

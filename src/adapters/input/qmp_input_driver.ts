@@ -1,22 +1,22 @@
 /**
- * Input through QEMU's monitor: a step of a frame is one input-send-event, several are under way, in order,
- * and a frame is done when QEMU has acknowledged all.
+ * Input through QEMU's monitor: a step of a frame is one input-send-event, several are in flight, in order,
+ * and a frame is complete when QEMU has acknowledged all.
  *
- * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions a run, one a
- * command: QEMU 7.2 itself carries out 1,500 to 1,900 such commands per second (950 to 1,150 beside other
- * load), however many are under way, because it reads its monitor at 3 us a byte; one alone takes 0.5 ms.
- * Virtio and PS/2 keyboards lost nothing at that pace on a quiet machine; on a loaded one a reader in the
- * guest lost events of its kernel buffer. Hence the pace of step_pace.ts between steps, {@linkcode
- * VirtioGauge} against a guest that lags, and few under way: more gain nothing and keep others of the monitor
- * waiting. 1,000 characters, all of them in the guest: 665 a second.
+ * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions per run, one per
+ * command: QEMU 7.2 carries out 1,500 to 1,900 such commands per second (950 to 1,150 beside other load),
+ * however many are in flight, because it reads its monitor at 3 us per byte; a single one takes 0.5 ms.
+ * Virtio and PS/2 keyboards lost nothing at that rate on a quiet machine; on a loaded one, a reader in the
+ * guest lost events in its kernel buffer. Therefore steps follow the pace of step_pace.ts, {@linkcode
+ * VirtioGauge} holds back for a guest that lags, and few are in flight: more would gain nothing and delay
+ * other users of the monitor. 1,000 characters, all received in the guest: 665 per second.
  *
- * For the same reason a release of 20 keys, one command of 1.5 KB, takes 5 ms, and as 20 commands 9 ms.
+ * For the same reason a release of 20 keys takes 5 ms as one command of 1.5 KB, and 9 ms as 20 commands.
  *
- * A PS/2 keyboard holds 16 bytes that its guest has not read, and loses more without a word: {@linkcode
- * Ps2Gauge} keeps what is sent within them.
+ * A PS/2 keyboard holds 16 unread bytes, and silently drops more: {@linkcode Ps2Gauge} keeps within that
+ * limit.
  *
- * A step that comes alone, when nothing is under way, is not paced: who waits for each acknowledgement has
- * QEMU's own pace.
+ * A step that is sent alone, with nothing in flight, is not paced: a sender that waits for each
+ * acknowledgement is limited by QEMU itself.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -44,27 +44,27 @@ import { ALONE_WINDOW_ENTRIES, LOOK_GAP_NS, VirtioGauge, WINDOW_ENTRIES } from "
 const MAX_STEPS_UNDER_WAY = 4;
 /** Longer than the link takes to notice a silent QEMU: that is what ends the wait. */
 const ANSWER_NS = 5 * SECOND;
-/** Key-ups in one command: they fit a virtio ring with their SYN_REPORT. */
+/** Key-ups per command: they fit in a virtio ring with their SYN_REPORT. */
 const RELEASE_GROUP_VIRTIO = 30;
 /**
  * For PS/2 and USB keyboards, whose queues in QEMU hold 16 bytes and 16 events: a key-up is up to 3 bytes.
  */
 const RELEASE_GROUP_OTHER = 5;
-/** Such a group of key-ups is as heavy as so many steps: 80 us a byte for the guest to read. */
+/** The weight of such a group of key-ups in steps: the guest takes 80 us per byte to read them. */
 const RELEASE_WEIGHT_OTHER = 2;
 
 const { SCROLL } = INPUT_KIND;
 
 /** Options of the driver. */
 export interface QmpInputOptions {
-  /** QEMU's display whose devices are meant (`device` of input-send-event); absent: whichever there is. */
+  /** The QEMU display whose devices are used (`device` of input-send-event); omitted: any. */
   readonly display?: string;
 }
 
 /** Whether the guest uses an absolute pointing device, as far as is known. */
 type TabletState =
   | { readonly kind: "unknown" | "used" }
-  /** QEMU was asked for the sake of this frame. */
+  /** The frame for which QEMU was asked. */
   | { readonly kind: "asked"; readonly frame: InputFrame };
 
 const UNKNOWN_TABLET: TabletState = { kind: "unknown" };
@@ -75,7 +75,7 @@ interface StepUnderWay {
   readonly to: number;
 }
 
-/** The driver over an endpoint's monitor. */
+/** Starts without a monitor. */
 export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   readonly name = "qmp";
   readonly #link: QmpLink;
@@ -93,13 +93,13 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   #gauges: { keyboard: boolean; gauge: VirtioGauge }[] = [];
   /** While the monitor is up. */
   #ps2: Ps2Gauge | null = null;
-  /** What is left of notches, by axis. */
+  /** Remaining fractions of notches, by axis. */
   readonly #fractions = new Float64Array(2);
-  /** Notches of the scroll record under way that are still to be sent; NaN when it was not begun. */
+  /** Notches of the current scroll record still to be sent; NaN if it was not begun. */
   #notches = NaN;
   #tablet: TabletState = UNKNOWN_TABLET;
 
-  /** Makes it over a monitor that others use, too. */
+  /** Uses a monitor shared with others. */
   constructor(link: QmpLink, options: QmpInputOptions = {}) {
     this.#link = link;
     this.#display = options.display;
@@ -160,13 +160,13 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     if (status === "running") this.#host?.onGuestRuns();
   }
 
-  /** Called by the link, after everything under way was answered. */
+  /** Called by the link, after all commands were answered. */
   onLinkDown(loss: QmpLoss): void {
     this.#up = false;
     this.#ps2?.close();
     this.#loop?.disarm(this);
     this.#endFrame(CODE["seam-down"]);
-    // The host plane's seam tells the text: it is the same monitor's.
+    // The host plane's seam reports the text, since it uses the same monitor.
     this.#host?.onDriverDown(loss.reason, loss.code, "", this.#link.outlook.away);
   }
 
@@ -174,7 +174,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   onQmpEvent(event: QmpEvent): void {
     switch (event.name) {
       case "RESET":
-        // The guest of after the reset may not use the tablet that the one before used.
+        // After a reset the guest may not use the tablet that it used before.
         this.#tablet = UNKNOWN_TABLET;
         for (const { gauge } of this.#gauges) gauge.reset();
         this.#ps2?.reset();
@@ -191,7 +191,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     }
   }
 
-  // Takes one step further; false when nothing can go now.
+  // Takes one step; false if none can be taken now.
   #next(): boolean {
     const host = this.#host;
     const loop = this.#loop;
@@ -216,8 +216,8 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     return true;
   }
 
-  // Without a tablet QEMU refuses absolute motion, in the middle of a frame if it comes there: so the whole
-  // frame is refused before. To one that the guest does not use it says yes, and drops the motion.
+  // Without a tablet QEMU refuses absolute motion, possibly in the middle of a frame: so the whole frame is
+  // refused before. If the guest does not use the tablet, QEMU acknowledges, and drops the motion.
   #askForTablet(frame: InputFrame): void {
     if (this.#tablet.kind === "asked") return;
     const asked: TabletState = { kind: "asked", frame };
@@ -226,7 +226,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       "query-mice",
       undefined,
       (reply) => {
-        // The guest was reset meanwhile: the answer may describe the system that ran before.
+        // The guest was reset meanwhile: the answer may describe the previous system.
         if (this.#tablet !== asked) return this.poke();
         const lack = reply.outcome === "done" ? tabletLack(reply.value) : wordsOf(reply);
         const isUsed = reply.outcome === "done" && lack === "";
@@ -270,7 +270,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     return false;
   }
 
-  // A frame of one step, with nothing under way: its sender waits for each.
+  // A frame of one step, with nothing in flight: its sender waits for each.
   #isAlone(frame: InputFrame, to: number): boolean {
     return this.#underWay === 0 && frame.nextRecord === 0 && to === frame.count && frame.kinds[0] !== SCROLL;
   }
@@ -287,7 +287,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       this.#notches = NaN;
       if (to === frame.count) this.#frame = null;
     }
-    // A fraction of a notch that is not a whole one yet has nothing to send, and is done.
+    // A fraction of a notch that does not complete one is done without sending anything.
     if (events === null) {
       frame.stepsDone++;
       if (to === frame.count && frame.stepsUnderWay === 0) host.onFrameDone(frame);
@@ -305,14 +305,14 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       this.#onReply,
       { tag: this.#remember({ frame, from, to }), timeoutNs: ANSWER_NS },
     );
-    // After it, because a look at the ring would go first.
+    // After it, because the query of the ring would be sent first.
     for (const { keyboard, gauge } of this.#gauges) {
       if (keyboard === keys) gauge.take(to - from + 1, alone);
     }
-    if (keys) this.#ps2?.take(frame, from, to);
+    if (keys) this.#ps2?.take(frame, from, to, alone);
   }
 
-  // One notch of a scroll record: QEMU's wheel is a button. Null when less than a notch has come together.
+  // One notch of a scroll record: QEMU's wheel is a button. Null if less than a notch has accumulated.
   #wheelEvents(frame: InputFrame, record: number): object[] | null {
     const axis = frame.codes[record] ?? 0;
     if (Number.isNaN(this.#notches)) {
@@ -354,7 +354,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.poke();
   }
 
-  // The frame that was being sent will not be.
+  // The current frame will not be completed.
   #endFrame(code: Code): void {
     const frame = this.#frame;
     this.#frame = null;
@@ -364,7 +364,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.#host?.onFrameDone(frame);
   }
 
-  // Which of QEMU's devices are virtio ones. A QEMU without the query has none that can be gauged.
+  // Which of QEMU's devices are virtio ones. Without the query in QEMU, no ring can be read.
   #findVirtio(): void {
     this.#gauges = [];
     const { generation } = this.#link;

@@ -1,5 +1,5 @@
 /**
- * Records of a frame in QEMU's words (InputEvent of qapi/ui.json), and QEMU's replies in the adapter's.
+ * Converts records of a frame to QEMU's InputEvent (qapi/ui.json), and QEMU's replies to outcomes.
  * @module
  */
 import { INPUT_KIND } from "../../event/body_number.ts";
@@ -11,7 +11,7 @@ import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
 const { ABS, REL, BTN, KEY } = INPUT_KIND;
 const AXES = ["x", "y"] as const;
 
-/** One notch of a wheel, which is a button to QEMU: axis 0 vertical, 1 horizontal. */
+/** One notch of a wheel, which is a button in QEMU: axis 0 vertical, 1 horizontal. */
 export function notchEvents(axis: number, forward: boolean): object[] {
   const button = axis === 0
     ? (forward ? "wheel-up" : "wheel-down")
@@ -22,21 +22,19 @@ export function notchEvents(axis: number, forward: boolean): object[] {
   ];
 }
 
-/** Whether a frame moves absolutely, which needs a tablet. */
+/** Whether a frame has absolute motion, which needs a tablet. */
 export function hasAbsolute(frame: InputFrame): boolean {
   for (let i = 0; i < frame.count; i++) if (frame.kinds[i] === ABS) return true;
   return false;
 }
 
-/**
- * Whether a step has keys: those go to another device than the rest. A release that has both counts as keys.
- */
+/** Whether a step has keys, which go to another device than the rest. A release with both counts as keys. */
 export function hasKeys(frame: InputFrame, from: number, to: number): boolean {
   for (let i = from; i < to; i++) if (frame.kinds[i] === KEY) return true;
   return false;
 }
 
-/** What a reply says of a step. */
+/** The outcome of a step, from its reply. */
 export function outcomeOf(reply: QmpReply): StepOutcome {
   switch (reply.outcome) {
     case "done":
@@ -49,7 +47,7 @@ export function outcomeOf(reply: QmpReply): StepOutcome {
   }
 }
 
-/** The records `from` to `to` of a frame, none of which scrolls, as input-send-event wants them. */
+/** The records `from` to `to` of a frame, without scrolling, for input-send-event. */
 export function eventsOf(frame: InputFrame, from: number, to: number): object[] {
   const events: object[] = [];
   for (let i = from; i < to; i++) {

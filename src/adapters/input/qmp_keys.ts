@@ -1,9 +1,9 @@
 /**
- * Keys and buttons as QEMU's monitor names them: evdev code to QKeyCode (qapi/ui.json) and to InputButton.
- * Each pair was sent to a Linux guest's virtio keyboard (QEMU 7.2), which reported this evdev code; a code
- * that no name of QEMU's reaches cannot be sent this way and is refused.
+ * Keys and buttons by their names in QEMU's monitor: evdev code to QKeyCode (qapi/ui.json) and to
+ * InputButton. Each pair was sent to a Linux guest's virtio keyboard (QEMU 7.2), which reported this evdev
+ * code; a code without a name cannot be sent this way and is refused.
  *
- * Left out: QKeyCode's second names for a key (`asterisk` for 55, `sysrq` for 99), and those that only QEMU 8
+ * Omitted: QKeyCode's second names for a key (`asterisk` for 55, `sysrq` for 99), and those that only QEMU 8
  * and later know (F13 to F24).
  * @module
  */

@@ -1,11 +1,11 @@
 /**
- * Whether absolute motion reaches the guest, as query-mice tells: QEMU takes it as soon as there is a tablet,
- * and drops it without a word when the guest does not read that tablet.
+ * Whether absolute motion reaches the guest, according to query-mice: QEMU accepts it as soon as there is a
+ * tablet, and silently drops it if the guest does not read that tablet.
  *
- * QEMU keeps its pointing devices in a list, in the order in which they were made (`index`), and moves one to
- * the front when the guest begins to use it: a USB tablet when it is polled, a virtio one when its driver
- * runs. `current` is the one in front. So a tablet that stands behind all devices older than itself was never
- * moved. Where a tablet is the only pointer that cannot be seen.
+ * QEMU keeps its pointing devices in a list, in order of creation (`index`), and moves one to the front when
+ * the guest begins to use it: a USB tablet when it is polled, a virtio one when its driver runs. `current` is
+ * the first one. So a tablet behind all devices older than itself was never moved. If a tablet is the only
+ * pointer, this cannot be seen.
  * @module
  */
 import { isObject } from "../../qemu/protocol/qmp_message.ts";
@@ -18,7 +18,7 @@ interface Pointer {
 }
 
 /**
- * Why absolute motion would not reach the guest; empty when it does, or nothing speaks against it.
+ * Why absolute motion would not reach the guest; empty if it does, or nothing indicates otherwise.
  *
  * @param value what query-mice returned, unchecked
  */
@@ -35,7 +35,7 @@ export function tabletLack(value: unknown): string {
   }: no driver reads it`;
 }
 
-/** QEMU 7.2 tells the list from its end. */
+/** QEMU 7.2 returns the list from its end. */
 function frontFirst(pointers: Pointer[]): Pointer[] {
   return pointers.at(-1)?.isCurrent === true ? pointers.reverse() : pointers;
 }

@@ -1,9 +1,9 @@
 /**
- * What a guest's input looks like as devices of the host's kernel: a keyboard, an absolute pointer, and a
- * relative mouse with a wheel. They are three, because one that has all would be taken for none of them by
- * those who read it.
+ * A guest's input as devices of the host's kernel: a keyboard, an absolute pointer, and a relative mouse with
+ * a wheel. They are separate, because a single device with all of that would not be recognised as any of
+ * them.
  *
- * How QEMU gets them: `-object input-linux,id=…,evdev=/dev/input/eventN` for each, or `-device
+ * Passed to QEMU with `-object input-linux,id=…,evdev=/dev/input/eventN` for each, or `-device
  * virtio-input-host-pci,evdev=/dev/input/eventN`.
  * @module
  */
@@ -44,7 +44,7 @@ const VERSION = 1;
 /** BTN_LEFT to BTN_TASK. */
 const FIRST_BUTTON = 0x110;
 const LAST_BUTTON = 0x117;
-/** A device's name holds 79 bytes; the role takes up to 15. */
+/** A device's name has at most 79 bytes, of which the role takes up to 15. */
 const MAX_LABEL_BYTES = 60;
 /** Events of one step: two axes or a wheel's two, and the SYN_REPORT; or a release of everything. */
 const MAX_STEP_EVENTS = 512;
@@ -55,15 +55,15 @@ export function isPointerButton(code: number): boolean {
 }
 
 /**
- * Whether a code is a key of the keyboard. Left out are the codes of buttons, pads and joysticks between the
- * keys: a keyboard that has them is taken for a joystick.
+ * Whether a code is a key of the keyboard. The codes of buttons, pads and joysticks between the keys are
+ * omitted: a keyboard with those would be recognised as a joystick.
  */
 export function isKeyboardKey(code: number): boolean {
   return code >= 1 && code <= 0xff || code >= 0x160 && code <= 0x21f || code >= 0x224 && code <= 0x2bf ||
     code >= 0x2e8 && code <= KEY_MAX;
 }
 
-/** One device; closing it makes the kernel release what it held. */
+/** One device; when it is closed, the kernel releases what it held. */
 export class UinputDevice implements Disposable {
   readonly #fd: OwnedFd;
   readonly #events = new Int32Array(3 * MAX_STEP_EVENTS);
@@ -134,7 +134,7 @@ export class UinputDevice implements Disposable {
     this.#events[at + 2] = value;
   }
 
-  /** Writes the step with its SYN_REPORT; nothing when it is empty. */
+  /** Writes the step with its SYN_REPORT; does nothing if it is empty. */
   flush(): void {
     if (this.#count === 0) return;
     this.push(EVDEV.SYN, 0, 0);
@@ -143,7 +143,7 @@ export class UinputDevice implements Disposable {
     writeEvents(this.#fd.fd, this.#events, count);
   }
 
-  /** Makes the device go. */
+  /** Removes the device. */
   [Symbol.dispose](): void {
     if (this.#fd.closed) return;
     try {
@@ -154,7 +154,7 @@ export class UinputDevice implements Disposable {
   }
 }
 
-/** The label that an endpoint's devices begin with: "vmsig NAME". */
+/** The prefix of the names of an endpoint's devices: "vmsig NAME". */
 export function deviceLabel(endpointName: string): string {
   const bytes = new TextEncoder().encode(`vmsig ${endpointName}`).subarray(0, MAX_LABEL_BYTES);
   return new TextDecoder().decode(bytes).replace(/\uFFFD+$/, "");

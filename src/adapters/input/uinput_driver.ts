@@ -1,12 +1,12 @@
 /**
- * Input through devices of the host's own kernel, which QEMU passes on: created when the seam opens, gone
- * when it closes. What is written is in the kernel at once, so a step is acknowledged when it is written;
- * whether QEMU passes it on nobody tells.
+ * Input through devices of the host's kernel that are passed to QEMU: created when the seam opens, removed
+ * when it closes. A write reaches the kernel at once, so a step is acknowledged when it is written; whether
+ * QEMU passes it on is unknown.
  *
  * The pace is that of the readers' buffers in the kernel, 64 events each: steps of a frame follow each other
  * by {@linkcode STEP_GAP_NS}.
  *
- * Buttons go to the device that moved last, the pointer at first; a button is released on the device that
+ * Buttons go to the device that moved last, initially the pointer; a button is released on the device that
  * pressed it.
  * @module
  */
@@ -29,16 +29,15 @@ import { deviceLabel, EVDEV, isKeyboardKey, isPointerButton, UinputDevice } from
 
 /** Options of the driver. */
 export interface UinputOptions {
-  /** Another node than /dev/uinput. */
+  /** Another device node than /dev/uinput. */
   readonly path?: string;
   /**
-   * The endpoint's monitor, if there is one: it tells of resets, and that a VM stands still and takes no
-   * input.
+   * The endpoint's monitor, if there is one: it reports resets, and that a VM is paused and takes no input.
    */
   readonly link?: QmpLink;
 }
 
-/** Keys and buttons of one release step: they fit a step of the devices. */
+/** Keys and buttons of one release step: they fit in a step of the devices. */
 const RELEASE_GROUP = 256;
 const HI_RES = 120;
 const { ABS, REL, BTN, KEY, SCROLL } = INPUT_KIND;
@@ -63,7 +62,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   readonly #notches = new Float64Array(2);
   readonly #parts = new Float64Array(2);
 
-  /** Makes it; the devices come with {@linkcode open}. */
+  /** Starts without devices, which are made by {@linkcode open}. */
   constructor(options: UinputOptions = {}) {
     this.#path = options.path;
     this.#link = options.link;
@@ -115,7 +114,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.poke();
   }
 
-  /** Called by the adapter and the loop: the devices go, and with them what they hold. */
+  /** Called by the adapter and the loop: the devices are removed, which releases what they hold. */
   onFault(): void {
     const host = this.#host;
     if (host === null) return;
@@ -138,7 +137,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     else this.#running = status === "suspended";
   }
 
-  /** Called by the link: the monitor's loss is not a loss of the devices. */
+  /** Called by the link: losing the monitor does not affect the devices. */
   onLinkDown(): void {
     this.#running = true;
   }
@@ -197,7 +196,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     return true;
   }
 
-  // The devices are gone, and with them what they held.
+  // The devices are gone, and what they held was released.
   #fail(host: InputDriverHost, frame: InputFrame, from: number, to: number): boolean {
     frame.code = CODE["seam-down"];
     host.onStepDone(frame, from, to, "refused");
@@ -244,7 +243,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     return device;
   }
 
-  // Readers that know 120ths of a notch get those, the others whole notches once they have come together.
+  // Readers that know 120ths of a notch get those, the others whole notches once these have accumulated.
   #scroll(axis: number, notches: number): void {
     const parts = (this.#parts[axis] ?? 0) + notches * HI_RES;
     const wholeParts = Math.trunc(parts);
@@ -270,7 +269,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 }
 
-/** What to do about it in 40 bytes; the log has the whole. */
+/** What to do about it in 40 bytes; the log has the full text. */
 function remedyOf(error: Fault): string {
   const cause = error.cause;
   const errno = cause instanceof OsError ? cause.errno : error instanceof OsError ? error.errno : 0;

@@ -1,17 +1,16 @@
 /**
- * Flow control for QEMU's virtio input devices. QEMU acknowledges input-send-event also when the device's
- * ring is full, and then drops the step without a word; nothing comes back from a guest that lags behind. The
- * ring itself can be looked at (x-query-virtio-queue-element, QEMU 7.2 and later): what the guest has made
- * available less what the device has used is free.
+ * Flow control for QEMU's virtio input devices. QEMU acknowledges input-send-event even if the device's ring
+ * is full, and then silently drops the step; a guest that lags gives no other sign. But the ring can be read
+ * (x-query-virtio-queue-element, QEMU 7.2 and later): the entries that the guest has made available less
+ * those that the device has used are free.
  *
- * It holds back once {@linkcode WINDOW_ENTRIES} of the ring's 64 are not known to be taken by the guest. That
- * is less than the ring has, because what the guest's kernel takes from it goes into a buffer of 64 for each
- * reader of /dev/input, which loses what its reader does not fetch in time. Measured beside two busy loops on
- * two cores, TCG, 2,000 transitions a run: without the gauge 8 runs of 19 lost events in that buffer, with it
- * none of 8.
+ * It holds back once {@linkcode WINDOW_ENTRIES} of the ring's 64 may not have been taken by the guest. That
+ * is less than the ring's size, because the guest's kernel passes them to a buffer of 64 for each reader of
+ * /dev/input, which loses what is not read in time. Measured beside two busy loops on two cores, TCG, 2,000
+ * transitions per run: without the gauge 8 of 19 runs lost events in that buffer, with it none of 8.
  *
- * A device whose driver does not run has no ring: QEMU then gives its input to another device, and there is
- * nothing to gauge. Where the command is not known, or changes, steps go by {@linkcode Pace} alone.
+ * A device without a running driver has no ring: QEMU then gives its input to another device, and there is
+ * nothing to measure. If the command is not available, or changes, only {@linkcode Pace} applies.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -20,33 +19,33 @@ import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import { isObject } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 
-/** Ring entries that may be on their way to the guest; a key and its SYN_REPORT are two. */
+/** Ring entries that may be outstanding; a key and its SYN_REPORT are two. */
 export const WINDOW_ENTRIES = 20;
-/** The same for a step that comes alone, and for a release, which is one step and comes to an end. */
+/** The same for a step that is sent alone, and for a release, which is one bounded step. */
 export const ALONE_WINDOW_ENTRIES = 60;
-/** From so many on the ring is looked at again. */
+/** Number of outstanding entries from which the ring is read. */
 const LOOK_FROM_ENTRIES = 8;
-/** The same for steps whose sender waits for each: a look before the next one costs it 0.4 ms. */
+/** The same for steps whose sender waits for each: reading before the next one costs it 0.4 ms. */
 const LOOK_FROM_ENTRIES_ALONE = 32;
 const ANSWER_NS = 5 * SECOND;
-/** How long to wait before a full ring is looked at again. */
+/** Pause before a full ring is read again, ns. */
 export const LOOK_GAP_NS: number = 5 * MS;
 /**
- * A guest that takes nothing for so long has hung: input goes to QEMU all the same, whose answer is then all
- * there is.
+ * Time without progress after which a guest hangs, ns: then input is sent all the same, and QEMU's answer is
+ * all there is.
  */
 const HUNG_NS = SECOND;
-/** A device without a driver is looked at again after this long, when there is input. */
+/** Interval at which a device without a driver is checked, if there is input, ns. */
 const IDLE_LOOK_NS = SECOND / 2;
 const U16 = 0x1_0000;
 
-/** What is known of the ring. */
+/** What is known about the ring. */
 type RingState =
-  /** The guest's driver does not run, or the ring was not looked at yet. */
+  /** The guest's driver does not run, or the ring was not read yet. */
   | { readonly kind: "absent" }
   /** There is room, as far as is known. */
   | { readonly kind: "taking" }
-  /** Steps are held back, without any progress of the guest since then. */
+  /** Steps are held back, and the guest has made no progress since then. */
   | { readonly kind: "full"; readonly sinceNs: number }
   /** The guest has taken nothing for {@linkcode HUNG_NS}: steps are sent all the same. */
   | { readonly kind: "hung" };
@@ -62,9 +61,9 @@ export class VirtioGauge {
   readonly #onRoom: () => void;
   readonly #onLook = (reply: QmpReply, tag: number) => this.#looked(reply, tag);
   #ring: RingState = ABSENT;
-  /** Entries sent that the guest is not known to have taken. */
+  /** Entries sent that the guest may not have taken. */
   #outstanding = 0;
-  /** Entries sent after the look that is under way. */
+  /** Entries sent since the read that is under way. */
   #sentSince = 0;
   #isLooking = false;
   #nextIdleLookNs = 0;
@@ -73,7 +72,7 @@ export class VirtioGauge {
   #available = -1;
 
   /**
-   * Makes it and looks at once.
+   * Starts by reading the ring.
    *
    * @param path QEMU's object path of the device
    * @param onRoom called when there is room again
@@ -85,12 +84,12 @@ export class VirtioGauge {
     this.#look();
   }
 
-  /** Whether the guest's driver runs: input goes here. */
+  /** Whether the guest's driver runs, and input goes here. */
   get live(): boolean {
     return this.#ring.kind !== "absent";
   }
 
-  /** Whether a step of this many entries may go, when at most `window` may be on their way. */
+  /** Whether a step of this many entries may be sent, if at most `window` may be outstanding. */
   hasRoom(entries: number, nowNs: number, window: number = WINDOW_ENTRIES): boolean {
     if (!this.live) {
       if (nowNs >= this.#nextIdleLookNs) {
@@ -107,7 +106,7 @@ export class VirtioGauge {
     return this.#ring.kind === "hung";
   }
 
-  /** A step went; `alone` when nothing else was under way. */
+  /** A step was sent; `alone` if nothing else was in flight. */
   take(entries: number, alone: boolean): void {
     assert(entries > 0, "a step has entries");
     if (!this.live) return;
@@ -120,7 +119,7 @@ export class VirtioGauge {
   reset(): void {
     this.#ring = ABSENT;
     this.#outstanding = this.#sentSince = 0;
-    // A look that is under way saw the old ring.
+    // A read that is under way saw the old ring.
     this.#generation++;
     this.#isLooking = false;
   }
@@ -137,8 +136,7 @@ export class VirtioGauge {
     );
   }
 
-  // QEMU works in order: what was sent before the look is in the ring that it saw, what was sent since is
-  // not.
+  // QEMU works in order: entries sent before the read were in the ring that it saw, later ones were not.
   #looked(reply: QmpReply, generation: number): void {
     if (generation !== this.#generation) return;
     assert(this.#isLooking, "a look is answered once");
@@ -150,18 +148,18 @@ export class VirtioGauge {
       this.#onRoom();
       return;
     }
-    // Full and hung end when the guest makes an entry available, and only then.
+    // The states full and hung end when the guest makes an entry available, and only then.
     if (ring.available !== this.#available || !this.live) this.#ring = TAKING;
     this.#available = ring.available;
     const free = (ring.available - ring.used + U16) % U16;
-    // The guest fills its ring when it starts: the most that was ever free is its size.
+    // The guest fills its ring when it starts: its size is the largest number that was ever free.
     this.#size = Math.max(this.#size, free);
     this.#outstanding = this.#size - free + this.#sentSince;
     if (this.#outstanding < WINDOW_ENTRIES) this.#onRoom();
   }
 }
 
-/** The ring's indices in the reply: a u16 each, and free running. Undefined when the device has no ring. */
+/** The ring's indices in the reply: a u16 each, free-running. Undefined if the device has no ring. */
 function ringOf(reply: QmpReply): { available: number; used: number } | undefined {
   const value = reply.outcome === "done" ? reply.value : undefined;
   if (!isObject(value) || !isObject(value["avail"]) || !isObject(value["used"])) return undefined;

@@ -3,7 +3,8 @@
  * runs under page tables, has RAM looked through; else, and when nothing was found, again after a growing
  * pause. Found, it rests: an idle VM costs nothing. A VM that runs again after it stood still may have been
  * given other memory meanwhile (loadvm, snapshot-load, an incoming migration, none of which is told), so what
- * was found is then proved again: where it was, and by a vCPU's registers.
+ * was found is then proved again: where it was, and by a vCPU's registers. While a postcopy migration still
+ * brings the RAM of a VM that runs already, nothing of it is looked at.
  *
  * Each {@linkcode start} begins anew and drops answers to questions of an earlier one: an answer to a
  * question from before a reset says nothing of the kernel after it.
@@ -15,6 +16,7 @@ import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
 import type { WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
+import { isObject } from "../../qemu/protocol/qmp_message.ts";
 import type { GuestContext } from "./context_event.ts";
 import type { ScanAnswer, ScanPort } from "./scan_port.ts";
 import type { SharedRam } from "./shared_ram.ts";
@@ -208,7 +210,26 @@ export class GuestWatch implements TimerHandler {
     this.#askScan(ram, vcpu, undefined, (answer) => this.#onAnswer(ram, answer));
   }
 
+  /**
+   * Has RAM looked through, unless a postcopy migration still brings pages of it: the look would make a page
+   * that is missing one of zeros in the file, for the guest, too, and QEMU cannot put the right one there any
+   * more. Asked after the registers, since a vCPU has page tables only once such a migration has begun.
+   */
   #askScan(
+    ram: SharedRam,
+    vcpu: Vcpu,
+    foundAt: number | undefined,
+    done: (answer: ScanAnswer) => void,
+  ): void {
+    const round = this.#round;
+    this.#options.link.execute("query-migrate", undefined, (reply: QmpReply) => {
+      if (round !== this.#round) return;
+      if (isIncomplete(reply)) return done({ outcome: "failed", detail: "RAM is not all there yet" });
+      this.#scan(ram, vcpu, foundAt, done);
+    }, { timeoutNs: ANSWER_NS });
+  }
+
+  #scan(
     ram: SharedRam,
     vcpu: Vcpu,
     foundAt: number | undefined,
@@ -302,4 +323,12 @@ export class GuestWatch implements TimerHandler {
   #nowNs(): number {
     return this.#options.loop.clock.nowNs();
   }
+}
+
+/** Whether pages of RAM are still on their way, by query-migrate's answer; also when there is no answer. */
+function isIncomplete(reply: QmpReply): boolean {
+  // A QEMU that knows no such command knows no postcopy either.
+  if (reply.outcome !== "done") return reply.outcome !== "error";
+  const status = isObject(reply.value) ? reply.value["status"] : undefined;
+  return typeof status === "string" && status.startsWith("postcopy");
 }

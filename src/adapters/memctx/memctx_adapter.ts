@@ -59,13 +59,11 @@ export interface MemctxOptions {
   readonly forceReadOnly?: boolean;
 }
 
-/** When a question that found the monitor's queue full is asked again. */
+/** Pause before a query is repeated that found the monitor's queue full, ns. */
 const RETRY_NS = SECOND;
-/**
- * When a QEMU that could not be inspected in time, or on whose file its owner has a lease, is tried again.
- */
+/** Pause before RAM is opened again after a timeout or a file lease of QEMU's owner, ns. */
 const BUSY_PAUSE_NS = 30 * SECOND;
-/** Events after which the memory map is read anew: it may have changed. */
+/** Events after which the memory map is read again, since it may have changed. */
 const MAP_EVENTS: ReadonlySet<string> = new Set([
   "MEMORY_DEVICE_SIZE_CHANGE",
   "ACPI_DEVICE_OST",
@@ -85,24 +83,24 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   };
   readonly #describeRequest = (): string => describe(this.#request);
   #extents = new WriteExtents([], "");
-  /** What `#extents` was made of: another array means that the config has changed. */
+  /** The config's ranges in `#extents`; a different array means that the config has changed. */
   #configured: readonly WriteExtent[] = [];
   #seat: Seat | null = null;
   #watch: GuestWatch | null = null;
   #ram: SharedRam | null = null;
   #writer: MemoryWriter | null = null;
-  /** The context that is valid now, for the writer; null when none is. */
+  /** The current context, for the writer; null if there is none. */
   #context: WriteContext | null = null;
-  /** Number of the last context that was told. */
+  /** Number of the last announced context. */
   #epoch = 0;
-  /** Questions to QEMU that were asked before the last loss of the monitor are stale. */
+  /** Incremented when the monitor is lost: answers to queries from an earlier round are stale. */
   #round = 0;
-  /** What is said to a write that is refused. */
+  /** The message for a write that is refused. */
   #refusal = "";
   #pid = 0;
   readonly #replacement: RamReplacement;
 
-  /** Makes it over the endpoint's monitor, which it shares with others. */
+  /** Uses the endpoint's monitor, which it shares with other adapters. */
   constructor(options: MemctxOptions) {
     this.#options = options;
     this.#replacement = new RamReplacement(options.link, {
@@ -144,10 +142,10 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
 
   close(_reason: CloseReason, closed: () => void): void {
     assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
-    // The core tells that the epoch has ended: it knows what controls still hold.
+    // The core announces the end of the epoch, because it knows what is retained.
     this.#options.link.leave(this);
-    this.#forget();
     this.#context = null;
+    this.#forget();
     this.#watch = null;
     this.#seat = null;
     closed();
@@ -169,7 +167,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
     this.#lose(loss.reason);
-    // Kept for who comes later: who asks for this memory is told why there is none.
+    // Retained, so that a control which joins later learns why there is no memory.
     this.#seat?.emitError(loss.code, loss.reason, loss.text);
   }
 
@@ -182,7 +180,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
         this.#invalidate(INVALIDATED.RESET);
         return this.#find(false);
       case "SHUTDOWN":
-        // Its memory may outlive it, but no kernel runs in it until a RESET.
+        // Its memory may still exist, but no kernel runs in it until a RESET.
         this.#watch?.stop();
         return this.#invalidate(INVALIDATED.ENDPOINT_GONE);
       case "GUEST_CRASHLOADED":
@@ -237,10 +235,10 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#seat?.emitError(CODE["not-supported"], 0, unknownGuestText(detail));
   }
 
-  /** What a write needs beside its own form: a context, the live lease, an extent. */
+  /** Checks what a well-formed write needs: a context, the current lease, an extent. */
   #admit(event: TransferEvent, request: MemwriteRequest): Code {
     if (this.#context === null || this.#ram === null) return CODE["seam-down"];
-    // Routing has asked the lease machine too; a write cannot be taken back, so it is asked where it happens.
+    // Routing has checked the lease too; but a write cannot be undone, so it is checked here again.
     if (this.#seat?.leaseIsLive(LEASE_CLASS.MEMWRITE, event.token) !== true) return CODE["stale-lease"];
     const { paging } = this.#context;
     if (paging === undefined) return CODE["not-supported"];
@@ -274,7 +272,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     }
   }
 
-  /** Asks for the memory map and opens RAM; when it is open already, looks whether it still is the same. */
+  /** Reads the memory map and opens RAM; if it is open already, checks whether it still is the same. */
   #openRam(): void {
     const round = this.#round;
     askRam(this.#options.link, () => round !== this.#round, (told) => this.#onMemoryMap(told));
@@ -285,8 +283,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     if (seat === null) return;
     if (answer.outcome === "failed") {
       const { reply } = answer;
-      // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent;
-      // else the queue was full.
+      // Not sent: the queue was full, or the link is being lost. Unanswered: the link is lost, and reports
+      // why.
       if (reply.outcome === "unsent") return seat.loop.arm(this, seat.loop.clock.nowNs() + RETRY_NS);
       if (isUnanswered(reply)) return;
       return this.#refuse(seat, new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`));
@@ -303,14 +301,14 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
 
   #onOpened(seat: Seat, answer: RamAnswer): void {
     if (!this.#options.link.processLives) {
-      // Whoever has its number now is not the one that was meant.
+      // Its pid may now belong to another process.
       if (answer.outcome === "open") this.#options.scanner.closeRam(answer.ram.fds);
       return this.#lose(SEAM_REASON.PROCESS_GONE);
     }
     if (answer.outcome === "failed" && answer.code === "no-endpoint") {
       return this.#lose(SEAM_REASON.PROCESS_GONE);
     }
-    // It could not be inspected, or its owner has a lease on its file: it is tried again later.
+    // A timeout, or a file lease of its owner: tried again later.
     if (answer.outcome === "failed" && (answer.code === "timed-out" || answer.code === "busy")) {
       seat.loop.arm(this, seat.loop.clock.nowNs() + BUSY_PAUSE_NS);
     }
@@ -333,7 +331,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#find(true);
   }
 
-  /** Begins a context: at once when no system is looked for, else when the watch has found one. */
+  /** Begins a context: at once if no system is looked for, otherwise when the watch has found one. */
   #find(lookNow: boolean): void {
     if (this.#ram === null) return;
     if (this.#watch !== null) this.#watch.start(this.#ram, lookNow);
@@ -352,6 +350,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   #dropRam(): void {
+    assert(this.#context === null, "RAM is closed after its context has ended");
     this.#watch?.stop();
     this.#writer?.[Symbol.dispose]();
     this.#writer = null;
@@ -359,7 +358,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#ram = null;
   }
 
-  /** What was asked is stale, what was open is closed. */
+  /** Makes pending queries stale, and closes what is open. */
   #forget(): void {
     this.#round++;
     this.#replacement.forget();
@@ -367,14 +366,14 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#dropRam();
   }
 
-  /** QEMU is gone, or cannot be asked any more: nothing that was true of its memory is. */
+  /** QEMU is gone or no longer answers: nothing known about its memory holds any more. */
   #lose(reason: SeamReason): void {
     this.#invalidate(INVALIDATED.ENDPOINT_GONE);
     this.#forget();
     this.#seat?.down(reason, this.#pid);
   }
 
-  /** RAM cannot be had: the rest of the endpoint goes on without. */
+  /** RAM cannot be opened: the rest of the endpoint works without it. */
   #refuse(seat: Seat, error: unknown): void {
     const code = error instanceof Fault ? (CODE as Record<string, Code>)[error.code] : undefined;
     seat.log.error(messageOf(error));

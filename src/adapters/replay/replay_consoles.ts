@@ -74,7 +74,7 @@ export class ReplayConsoles implements TimerHandler {
     const played = this.#consoles.get(port);
     if (played === undefined) {
       const words = this.#consoles.size === 0
-        ? "the recording has no console output: record it with vmsig record --consoles"
+        ? "the recording has no console output: nothing was said, or it was recorded without --consoles"
         : `the recording has no output of console ${port}, but of ${[...this.#consoles.keys()].join(", ")}`;
       return seat.ack(ticket, CODE["not-supported"], 0, 0, words);
     }

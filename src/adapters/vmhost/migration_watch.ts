@@ -1,9 +1,9 @@
 /**
- * A VM's migration as QEMU tells it: each change of its state, how much of its RAM has gone, and that it has
- * left. Nothing is asked while nothing migrates.
+ * Follows a VM's migration through QMP: each change of its state, how much of its RAM has been sent, and that
+ * the VM has left. While nothing migrates, QEMU is asked nothing.
  *
- * QEMU tells of it by events (MIGRATION) when whoever migrates has set the capability `events`, as libvirt
- * does. Without it the first sign is that the VM stands still for its last part.
+ * QEMU sends MIGRATION events if the migration capability `events` is set, as libvirt does. Without it, the
+ * first sign of a migration is that the VM is paused for its last part.
  *
  * Format: MigrationInfo of QEMU's qapi/migration.json.
  * @module
@@ -22,18 +22,24 @@ import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import { isObject, type QmpData } from "../../qemu/protocol/qmp_message.ts";
 
 const ANSWER_NS = 10 * SECOND;
-/** How often it is asked how far it is. */
+/** Interval of query-migrate while something migrates, ns. */
 const LOOK_NS = SECOND;
-/** How long until the run state is asked for again that is behind a migration's end. */
+/** Pause before the run state is asked for again after the end of a migration, ns. */
 const SETTLE_NS = SECOND / 10;
-/** States in which nothing migrates (any more). */
+/** States in which nothing migrates, or nothing any more. */
 const RESTING: ReadonlySet<string> = new Set(["none", "completed", "failed", "cancelled"]);
 
-/** What query-migrate tells. */
+/**
+ * What the watch waits for: nothing, the answer to query-migrate, the time to ask again how far the migration
+ * is, or the time to ask for the run state again that should say it has ended.
+ */
+type Next = "nothing" | "answer" | "progress" | "run-state";
+
+/** The answer to query-migrate. */
 export interface MigrationInfo {
-  /** QEMU's own word: "active", "completed", …; "none" when there was none. Outside text. */
+  /** QEMU's name of the state: "active", "completed", …; "none" when there was none. Outside text. */
   readonly status: string;
-  /** Bytes of RAM that were sent, are all there is, and are still to be sent. */
+  /** Bytes of RAM that have been sent. */
   readonly transferred: number;
   /** Bytes of RAM in all. */
   readonly total: number;
@@ -62,18 +68,16 @@ export class MigrationWatch implements TimerHandler {
   readonly #wayNow: () => MigrationWay;
   readonly #onEnd: () => void;
   #seat: Seat | null = null;
-  /** Which way it goes; NONE while nothing migrates. */
+  /** The direction; NONE while nothing migrates. */
   #way: MigrationWay = MIGRATION_WAY.NONE;
   #told = "";
-  #isAsked = false;
-  /** Whether the next thing to do is to ask for the run state once more. */
-  #isEnding = false;
+  #next: Next = "nothing";
 
   /**
    * Makes it over the VM's monitor.
    *
-   * @param wayNow which way the VM's run state says
-   * @param onEnd told when a migration has ended, one way or the other
+   * @param wayNow the direction that the VM's run state implies
+   * @param onEnd called when a migration has ended, whatever its result
    */
   constructor(link: QmpLink, wayNow: () => MigrationWay, onEnd: () => void) {
     this.#link = link;
@@ -87,19 +91,18 @@ export class MigrationWatch implements TimerHandler {
     this.#seat = seat;
   }
 
-  /** Ends; is told nothing more. */
+  /** Ends; nothing is reported afterwards. */
   close(): void {
     this.#seat?.loop.disarm(this);
     this.#seat = null;
   }
 
-  /** The monitor is down: what was asked is not answered. */
+  /** The monitor is down: a pending query will not be answered. */
   onLinkDown(): void {
     this.#seat?.loop.disarm(this);
     this.#way = MIGRATION_WAY.NONE;
     this.#told = "";
-    this.#isAsked = false;
-    this.#isEnding = false;
+    this.#next = "nothing";
   }
 
   /** A MIGRATION event. */
@@ -107,38 +110,38 @@ export class MigrationWatch implements TimerHandler {
     if (typeof data["status"] === "string") this.look();
   }
 
-  /** Something migrates, or has: how it stands is asked and told, and again until it has ended. */
+  /** Something migrates, or has: asks for its progress and reports it, again and again until it has ended. */
   look(): void {
-    this.#isEnding = false;
     if (this.#way === MIGRATION_WAY.NONE) {
       const way = this.#wayNow();
       this.#way = way === MIGRATION_WAY.INCOMING ? way : MIGRATION_WAY.OUTGOING;
     }
-    if (this.#isAsked) return;
-    this.#isAsked = true;
+    if (this.#next === "answer") return;
+    this.#seat?.loop.disarm(this);
+    this.#next = "answer";
     this.#link.execute("query-migrate", undefined, (reply) => {
-      this.#isAsked = false;
+      this.#next = "nothing";
       if (this.#seat === null || reply.outcome === "closed" || reply.outcome === "unsent") return;
       this.#onInfo(readMigration(reply.outcome === "done" ? reply.value : undefined));
     }, { timeoutNs: ANSWER_NS });
   }
 
   /**
-   * It has ended, and the run state says still that it goes on: QEMU tells of the end before it changes that,
-   * and not of the change. It is asked for once more in a moment.
+   * The migration has ended, but the run state still says that it goes on: QEMU reports the end before it
+   * changes the run state, and does not report that change. So the run state is asked for again shortly,
+   * unless query-migrate has been sent meanwhile: then its answer decides.
    */
   endLater(): void {
-    const seat = this.#seat;
-    if (seat === null) return;
-    this.#isEnding = true;
-    seat.loop.arm(this, seat.loop.clock.nowNs() + SETTLE_NS);
+    if (this.#seat === null || this.#next === "answer") return;
+    this.#await("run-state", SETTLE_NS);
   }
 
   /** Called by the loop. */
   onTimer(): void {
     assert(this.#seat !== null, "a watch that is closed has no timer");
-    if (!this.#isEnding) return this.look();
-    this.#isEnding = false;
+    assert(this.#next === "progress" || this.#next === "run-state", "the timer runs only while one is due");
+    if (this.#next === "progress") return this.look();
+    this.#next = "nothing";
     this.#onEnd();
   }
 
@@ -152,16 +155,21 @@ export class MigrationWatch implements TimerHandler {
     if (seat === null) return;
     const { status, transferred, remaining } = info;
     const words = `${status} ${transferred} ${remaining}`;
-    // An incoming VM that waits for its source has nothing to tell but that it waits.
+    // An incoming VM that waits for its source has no progress to report.
     if (words !== this.#told && status !== "none") this.#tell(seat, info);
     this.#told = words;
     const isComing = this.#way === MIGRATION_WAY.INCOMING && this.#wayNow() === MIGRATION_WAY.INCOMING;
-    if (!RESTING.has(status)) return seat.loop.arm(this, seat.loop.clock.nowNs() + LOOK_NS);
+    if (!RESTING.has(status)) return this.#await("progress", LOOK_NS);
     if (isComing && status === "none") return;
-    seat.loop.disarm(this);
     this.#way = MIGRATION_WAY.NONE;
     this.#told = "";
     this.#onEnd();
+  }
+
+  #await(next: "progress" | "run-state", ns: number): void {
+    assert(this.#seat !== null, "only an open watch waits");
+    this.#next = next;
+    this.#seat.loop.arm(this, this.#seat.loop.clock.nowNs() + ns);
   }
 
   #tell(seat: Seat, { status, transferred, total, remaining, error }: MigrationInfo): void {

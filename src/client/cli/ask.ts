@@ -1,5 +1,5 @@
 /**
- * `vmsig ask`: what models ask a person, and a person's answers.
+ * `vmsig ask`: questions from models to a person, and the person's answers.
  * @module
  */
 import { localTime } from "../../base/local_time.ts";

@@ -1,6 +1,6 @@
 /**
- * What a command is: one file each, named after it, whose exported {@linkcode CommandModule} the command
- * table loads when it is chosen.
+ * The form of a command: one file per command, named after it, whose exported {@linkcode CommandModule} the
+ * command table loads when the command is used.
  * @module
  */
 import type { Client } from "../client.ts";
@@ -12,21 +12,21 @@ import type { Output } from "./output.ts";
 /** An option of a command. */
 export interface OptionSpec {
   /**
-   * What it takes: nothing, a text, a number, several texts separated by commas, or a text that may be given
+   * Type of its value: none, a text, a number, several texts separated by commas, or a text that may be given
    * more than once.
    */
   readonly takes: "nothing" | "text" | "number" | "list" | "texts";
-  /** What the usage calls its value: "MS". */
+  /** Name of its value in the usage: "MS". */
   readonly value?: string;
-  /** A letter for short: "o". */
+  /** A one-letter short form: "o". */
   readonly letter?: string;
-  /** What it does, for the help. */
+  /** Description in the help. */
   readonly help: string;
-  /** What its value can be, for the completion; any when left out. */
+  /** Possible values, for completion; omitted: any. */
   readonly choices?: readonly string[];
   /** Whether a number may have a fraction. */
   readonly fraction?: boolean;
-  /** Smallest number; 0 unless told. */
+  /** Smallest number; 0 by default. */
   readonly min?: number;
   /** Largest number. */
   readonly max?: number;
@@ -37,28 +37,27 @@ export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 
 /** A command. */
 export interface CommandModule {
-  /** Its own options; `--json`, `--socket` and `--help` are everybody's. */
+  /** Its own options; `--json`, `--socket` and `--help` are common to all. */
   readonly options?: OptionSpecs;
-  /** How many arguments it takes; any number unless told. */
+  /** Number of arguments; any by default. */
   readonly args?: { readonly min: number; readonly max: number };
   /** Whether `-- COMMAND…` may follow. */
   readonly takesCommand?: boolean;
-  /** Whether it talks to a daemon: then `--socket PATH` is understood. True unless told. */
+  /** Whether it talks to a daemon, and so has `--socket PATH`. True by default. */
   readonly isClient?: boolean;
   /**
-   * Whether it takes SIGTERM and Ctrl-C itself: a daemon that is told to stop has done what it was asked.
-   * False unless told.
+   * Whether it handles SIGTERM and Ctrl-C itself: for a daemon, being stopped is success. False by default.
    */
   readonly takesSignals?: boolean;
-  /** What `--help` says below the usage. */
+  /** Text of `--help` below the usage. */
   readonly details: string;
-  /** Lines that can be typed as they stand, without "vmsig". */
+  /** Example command lines, without "vmsig". */
   readonly examples: readonly string[];
-  /** Does it; the number is the exit code, 0 when it gives none. */
+  /** Runs it; the result is the exit code, 0 if there is none. */
   run(call: Call): Promise<number | void>;
 }
 
-/** One of the options that may be given more than once. */
+/** An option that may be given more than once. */
 export interface OptionStep {
   /** The option's name. */
   readonly option: string;
@@ -66,7 +65,7 @@ export interface OptionStep {
   readonly text: string;
 }
 
-/** What a command is called with. */
+/** The parsed command line and environment of a command. */
 export interface Call {
   /** Arguments that are not options. */
   readonly args: readonly string[];
@@ -76,13 +75,13 @@ export interface Call {
   readonly json: boolean;
   /** Where the command prints. */
   readonly out: Output;
-  /** Takes a line for standard error; see `note.ts`. */
+  /** Writes a line to standard error; see `note.ts`. */
   readonly err: (line: string) => void;
   /** Aborted by Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
-  /** `--socket`, undefined when it was not given. */
+  /** `--socket`, undefined if it was not given. */
   readonly socket: string | undefined;
-  /** `--nats` and what belongs to it; undefined when the command goes to a daemon. */
+  /** `--nats` and its companions; undefined if the command goes to a daemon. */
   readonly nats: NatsOptions | undefined;
   /** A text option. */
   text(name: string): string | undefined;
@@ -90,7 +89,7 @@ export interface Call {
   number(name: string): number | undefined;
   /** A list option. */
   list(name: string): readonly string[] | undefined;
-  /** The text options that may be given more than once, with their values, as they stand on the line. */
+  /** The text options that may be given more than once, in order of the line. */
   readonly steps: readonly OptionStep[];
   /** Whether an option without a value was given. */
   flag(name: string): boolean;
@@ -107,11 +106,11 @@ export interface Call {
   ): Promise<Client>;
 }
 
-/** One line of the command table. */
+/** One entry of the command table. */
 export interface CommandEntry {
-  /** What it does, in half a line. */
+  /** A short description. */
   readonly summary: string;
-  /** How it is called, without "vmsig": one line each form. */
+  /** Its usage without "vmsig", one line per form. */
   readonly usage: readonly string[];
   /** Loads it. */
   load(): Promise<CommandModule>;

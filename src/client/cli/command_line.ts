@@ -1,7 +1,7 @@
 /**
- * A command's line: options by their specification, the rest as arguments, what follows `--` apart.
- * Everything that cannot be understood is a usage error that says what could have been meant. `-3` is an
- * argument, not an option.
+ * Parses a command's line: options by their specification, the rest as arguments, and what follows `--`
+ * separately. Anything that cannot be parsed is a usage error that suggests what may have been meant. `-3` is
+ * an argument, not an option.
  * @module
  */
 import { parseArgs } from "@std/cli";
@@ -15,35 +15,35 @@ const COMMON_OPTIONS: OptionSpecs = {
   help: { takes: "nothing", letter: "h", help: "show this help" },
   json: { takes: "nothing", help: "print one JSON object per line" },
 };
-/** Options that every command understands which talks to a daemon. */
+/** Options of every command that talks to a daemon. */
 export const CLIENT_OPTIONS: OptionSpecs = {
   socket: { takes: "text", value: "PATH", help: "the daemon's control socket (or VMSIG_SOCKET)" },
   ...NATS_OPTIONS,
 };
 
-/** A line, understood. */
+/** A parsed line. */
 export interface CommandLine {
   /** Arguments that are not options. */
   readonly args: readonly string[];
-  /** What stood behind `--`, where a command may stand there. */
+  /** The words after `--`, for commands that accept them. */
   readonly rest: readonly string[] | undefined;
-  /** Options that were given. */
+  /** The given options. */
   readonly options: Readonly<Record<string, string | number | readonly string[] | true>>;
-  /** Those that may be given more than once, as they stand. */
+  /** Options that may be given more than once, in order of the line. */
   readonly steps: readonly OptionStep[];
 }
 
-// Keeps a negative number away from the parser, which would take it for letters of options.
+// Hides a negative number from the parser, which would read it as one-letter options.
 const NEGATIVE = "\u0000";
 
-/** The options that a command understands, the common ones included. */
+/** The options that a command accepts, including the common ones. */
 export function optionsOf(command: CommandModule): OptionSpecs {
   const client = command.isClient === false ? {} : CLIENT_OPTIONS;
   return { ...command.options, ...client, ...COMMON_OPTIONS };
 }
 
 /**
- * Understands what stands behind a command's name.
+ * Parses the words after a command's name.
  *
  * @throws {Fault} `usage`
  */
@@ -96,8 +96,8 @@ function stepsOf(name: string, words: readonly string[], specs: OptionSpecs): Op
   return steps;
 }
 
-// What follows `--` is a command to start where one may follow; elsewhere it is arguments, whatever they
-// begin with.
+// After `--` comes a command to start, if the command accepts one; otherwise these are arguments, whatever
+// they begin with.
 function withRest(name: string, command: CommandModule, line: CommandLine): CommandLine {
   const whole = command.takesCommand || line.rest === undefined
     ? line
@@ -164,8 +164,8 @@ function unknownOption(name: string, arg: string, specs: OptionSpecs): Fault {
 }
 
 /**
- * Understands an argument by what the library says of it: one that it refuses is a usage error like every
- * other that no daemon could make right.
+ * Parses an argument with a function of the library; if that refuses it, no daemon could accept it, so it is
+ * a usage error.
  *
  * @throws {Fault} `usage` in place of `bad-argument`
  */

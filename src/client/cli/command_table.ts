@@ -1,18 +1,16 @@
 /**
- * The commands, in the order in which the help lists them. Each is loaded only when it is chosen, so that
- * `vmsig version` does not pay for `vmsig mem`. To add one: a file of its own in this folder, and an entry
- * here.
+ * The commands, in the order of the help. Each is loaded only when it is used, so that `vmsig version` does
+ * not load `vmsig mem`. To add one: a file in this folder, and an entry here.
  *
- * A command's file is named by a URL that is made when it is loaded. Deno reads whatever a literal import
- * names before the program starts, and keeps the text of it: all commands together are 500 files, which took
- * the daemon 100 ms and 9 MB.
+ * The file's URL is computed when it is loaded. Deno reads and keeps every module named by a literal import
+ * before the program starts: all commands together are 500 files, which cost the daemon 100 ms and 9 MB.
  * @module
  */
 import type { CommandEntry, CommandModule } from "./command.ts";
 
-/** Loads the command NAME, which NAME.ts in this folder exports under its name. */
+/** Loads the command NAME, which NAME.ts in this folder exports under that name. */
 function moduleOf(name: string): () => Promise<CommandModule> {
-  // scripts/build/bundle.ts puts another place here.
+  // scripts/build/bundle.ts replaces this location.
   const url = new URL(`./${name}.ts`, import.meta.url);
   return async () => (await import(url.href))[name];
 }
@@ -115,8 +113,12 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: moduleOf("cp"),
   },
   agent: {
-    summary: "query a guest's agent; shut down or suspend the guest",
-    usage: ["agent ENDPOINT ping|info|os|network|users|filesystems|shutdown|reboot|halt|suspend"],
+    summary: "query a guest's agent; shut down or suspend the guest, freeze its file systems",
+    usage: [
+      "agent ENDPOINT ping|info|os|network|users|filesystems|freeze-status",
+      "agent ENDPOINT shutdown|reboot|halt|suspend|thaw",
+      "agent ENDPOINT freeze [-- COMMAND…]",
+    ],
     load: moduleOf("agent"),
   },
   wait: {

@@ -1,5 +1,5 @@
 /**
- * `vmsig console`: a VM's serial console on this terminal, or as a script: expect this, send that.
+ * `vmsig console`: a VM's serial console on this terminal, or as a script of expected and sent texts.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -8,8 +8,8 @@ import type { Client } from "../client.ts";
 import { ConsoleControl, type ConsoleEntry, listConsoles } from "../console_control.ts";
 import type { Call, CommandModule, OptionStep } from "./command.ts";
 import { usage } from "./command_line.ts";
-import { ConsoleEscape } from "./console_escape.ts";
-import { note } from "./note.ts";
+import { ConsoleEscape, escapeHelp } from "./console_escape.ts";
+import { note, noteLine } from "./note.ts";
 import { printTable, visible } from "./table.ts";
 
 /** Consoles of one VM. */
@@ -52,8 +52,10 @@ export const console: CommandModule = {
   },
   details:
     `Without --expect and --send, this terminal is connected to the console until you type Enter, ~ and a dot; Ctrl-C
-goes to the guest. If standard input is not a terminal, it is sent to the console, the output is printed, and the
-command ends when standard input has ended and the console has been silent for a second (--linger): so
+goes to the guest. Enter, ~ and ? list the escape sequences, and show how to have the guest use the size of this
+terminal: a serial port has none of its own. If standard input is not a terminal, it is sent to the console, the
+output is printed, and the command ends when standard input has ended and the console has been silent for a second
+(--linger): so
 "vmsig console web --backlog < /dev/null" prints what the daemon has kept. To follow a console until Ctrl-C, use
 --read-only. "vmsig console ENDPOINT list" lists the consoles.
 
@@ -150,7 +152,9 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
   const signal = AbortSignal.any([call.signal, ending.signal]);
   const isReadOnly = call.flag("read-only");
   const isTerminal = Deno.stdin.isTerminal();
-  if (isTerminal && !isReadOnly) note(call, "connected; Enter, ~ and a dot leave");
+  if (isTerminal && !isReadOnly) {
+    note(call, "connected; Enter, ~ and a dot leave (Enter, ~ and ? show help)");
+  }
   const print = (bytes: Uint8Array<ArrayBuffer>): void => {
     if (call.json) call.out.json({ text: new TextDecoder().decode(bytes) });
     else call.out.bytes(bytes);
@@ -168,7 +172,7 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
     // What is there is printed, however soon the input ends.
     if (!isTerminal && !isReadOnly) await printKept(opened, signal, print);
     if (!isReadOnly) {
-      sending = sendInput(opened, isTerminal, signal).then(() => {
+      sending = sendInput(call, opened, isTerminal, signal).then(() => {
         if (isTerminal) return ending.abort();
         isOver = true;
         listenOn();
@@ -181,7 +185,7 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
       listenOn();
     }
   } catch (error) {
-    // The person left, or was interrupted: the console is as it was.
+    // The person left or was interrupted, which does not affect the console.
     if (!(error instanceof Fault) || error.code !== "interrupted") throw error;
   } finally {
     ending.abort();
@@ -206,8 +210,15 @@ async function printKept(
 }
 
 /** Standard input to the guest; ends at its end, or with the escape. */
-async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: AbortSignal): Promise<void> {
+async function sendInput(
+  { json }: Call,
+  opened: ConsoleControl,
+  isTerminal: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const escape = new ConsoleEscape();
+  const tell = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(text));
+  let isRefused = false;
   const reader = Deno.stdin.readable.getReader();
   const stop = () => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
@@ -216,8 +227,21 @@ async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: Ab
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const { bytes, isLeaving } = isTerminal ? escape.take(value) : { bytes: value, isLeaving: false };
-      if (bytes.length > 0) await opened.send(bytes, { signal });
+      const { bytes, asksHelp, isLeaving } = isTerminal
+        ? escape.take(value)
+        : { bytes: value, asksHelp: false, isLeaving: false };
+      if (bytes.length > 0) {
+        try {
+          await opened.send(bytes, { signal });
+          isRefused = false;
+        } catch (error) {
+          // A person reads on while another writes.
+          if (!isTerminal || !(error instanceof Fault) || error.code !== "busy") throw error;
+          if (!isRefused) tell(`\n${noteLine(json, `${error.message}; until then you only read`)}\n`);
+          isRefused = true;
+        }
+      }
+      if (asksHelp) tell(escapeHelp(Deno.consoleSize()));
       if (isLeaving) return;
     }
   } finally {
@@ -237,7 +261,7 @@ function expressionOf(text: string): RegExp {
 
 const ESCAPES: Readonly<Record<string, string>> = { r: "\r", n: "\n", t: "\t", e: "\x1b", "\\": "\\" };
 
-/** A text as it is typed in a shell, with its escapes. */
+/** A text with the escapes that a shell's $'…' has. */
 function unescaped(text: string): string {
   return text.replaceAll(/\\(x[0-9a-fA-F]{2}|.)/gs, (all, what: string) => {
     if (what.startsWith("x") && what.length === 3) return String.fromCharCode(parseInt(what.slice(1), 16));
@@ -249,7 +273,10 @@ function unescaped(text: string): string {
   });
 }
 
-/** Lines of a guest for a person: what could steer the terminal is escaped, line ends stay. */
+/**
+ * A guest's output for a person: control characters that a terminal would obey are escaped, line ends are
+ * kept.
+ */
 function visibleLines(text: string): string {
   return text.split(/\r?\n/).map(visible).join("\n");
 }

@@ -1,5 +1,5 @@
 /**
- * `vmsig cp`: copies a file to a guest or from it, by its agent.
+ * `vmsig cp`: copies a file to or from a guest through its agent.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -36,7 +36,10 @@ acquired for the command.`,
     const source = guestPath(from, isRemote);
     const target = guestPath(to, isRemote);
     if ((source === undefined) === (target === undefined)) {
-      throw usage("cp", "one of the two is ENDPOINT:PATH, the other a file here");
+      throw usage(
+        "cp",
+        "one of the two is ENDPOINT:PATH, with an absolute path in the guest, the other a file here",
+      );
     }
     const here = source === undefined ? from : to;
     if (here === "") throw usage("cp", "the name of the file here is empty");
@@ -51,17 +54,17 @@ acquired for the command.`,
   },
 };
 
-/** "web:/etc/passwd" as its two parts; undefined for a file here. */
+/** "web:/etc/passwd" as its two parts; undefined for a local file. */
 function guestPath(text: string, isRemote: boolean): readonly [endpoint: string, path: string] | undefined {
   const colon = text.indexOf(":/");
   const name = text.slice(0, colon);
-  // A file here may have a colon behind a slash: ./a:/b is one. Over NATS an endpoint is HOST/NAME.
+  // A local file may have a colon after a slash, such as ./a:/b. Over NATS an endpoint is HOST/NAME.
   const isName = isRemote ? /^[^./][^/]*(\/[^/]+)?$/.test(name) : !name.includes("/");
   if (colon < 1 || !isName) return undefined;
   return [text.slice(0, colon), text.slice(colon + 1)];
 }
 
-/** A path that names a folder by its last slash, with the name of a file in it. */
+/** A path that ends in a slash names a folder; the file's name is appended. */
 function inFolder(path: string, file: string): string {
   return path.endsWith("/") ? path + baseName(file) : path;
 }
@@ -70,6 +73,7 @@ function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
+<<<<<<< HEAD
 /** A file here that is written. */
 interface Place {
   readonly path: string;
@@ -100,6 +104,17 @@ async function statOf(path: string): Promise<Deno.FileInfo | undefined> {
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return undefined;
+=======
+/** Where a file from the guest is written: in a folder under its own name; never over a pipe or a device. */
+async function placeHere(to: string, path: string): Promise<string> {
+  let there: Deno.FileInfo;
+  try {
+    there = await Deno.stat(to);
+  } catch (error) {
+    // A missing file is made; other obstacles are reported when it is opened.
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return to;
+>>>>>>> main
   }
 }
 
@@ -183,7 +198,7 @@ async function download(
 
 async function openHere(path: string, options: Deno.OpenOptions, name = path): Promise<Deno.FsFile> {
   try {
-    // A pipe of that name would make an open wait for ever.
+    // If the path is a pipe, open would wait for ever.
     if (options.read === true && (await Deno.stat(path)).isFile === false) {
       throw new Fault("bad-argument", `Cannot copy ${path}: it is not a plain file`);
     }

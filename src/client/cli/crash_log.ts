@@ -1,9 +1,9 @@
 /**
- * The last lines of a guest's own log beside the event that it has crashed, for who may read its memory.
+ * Shows the last lines of a guest's own log after its crash event, for users who may read its memory.
  *
- * A VM that panics is mostly gone a moment later, and its context with it: so the newest context of each VM
- * is kept from the beginning, its descriptors open and nothing mapped, and read when the event comes. What
- * QEMU leaves behind when it ends is still the RAM as it was.
+ * A VM that panics usually ends soon, and its context with it. So the newest context of each VM is kept from
+ * the start, with open descriptors but unmapped, and read when the event arrives. After QEMU has ended, the
+ * file still has the RAM's last contents.
  * @module
  */
 import type { EndpointId } from "../../base/ids.ts";
@@ -15,16 +15,19 @@ import type { Client } from "../client.ts";
 import type { ClientEvent } from "../client_event.ts";
 import { GuestView } from "../guest_view.ts";
 
-/** MEMCTX_INVALIDATED's reason when the VM has gone: its RAM stays what it was. */
+/** MEMCTX_INVALIDATED's reason when the VM has ended: its RAM no longer changes. */
 const ENDPOINT_GONE = 1;
 
 /** The end of a guest's log, or why there is none. */
 export type CrashLog = { readonly records: readonly LogRecord[] } | { readonly why: string };
 
-/** So many records before the last ones the panic's own message is looked for: traces of stacks follow it. */
+/**
+ * Number of records before the last ones in which the panic's own message is searched, since stack traces
+ * follow it.
+ */
 const PANIC_LOOK_BACK = 256;
 
-/** The last records, and before them the panic's own message when it is not among them. */
+/** The last records, and before them the panic's own message if it is not among them. */
 function withPanic(records: readonly LogRecord[], last: number): readonly LogRecord[] {
   const tail = records.slice(-last);
   const panic = records.slice(0, -last).findLast(({ text }) => text.startsWith("Kernel panic"));
@@ -40,20 +43,20 @@ export class CrashLogs implements Disposable {
   /**
    * Keeps nothing yet.
    *
-   * @param client receives the source MEMCTX where it may
-   * @param last how many records a log is told with, from 1 on; the panic's own message comes along
+   * @param client should receive the source MEMCTX
+   * @param last number of records per log, at least 1; the panic's own message is added
    */
   constructor(client: Client, last: number) {
     this.#client = client;
     this.#last = last;
   }
 
-  /** Takes an event in, whichever: those of contexts are kept. */
+  /** Processes any event: contexts are kept. */
   update(event: ClientEvent): void {
     const { endpoint, kind } = event;
     if (kind === KIND.MEMCTX) {
       this.#forget(endpoint);
-      // Of its own: the event goes on to whoever prints it.
+      // A copy, because the event is also printed.
       this.#contexts.set(endpoint, event.share());
     } else if (kind === KIND.MEMCTX_INVALIDATED) {
       if (event.as("MEMCTX_INVALIDATED")?.reason !== ENDPOINT_GONE) this.#forget(endpoint);
@@ -62,12 +65,12 @@ export class CrashLogs implements Disposable {
     } else if (kind === KIND.RECONNECTED) this[Symbol.dispose]();
   }
 
-  /** Whether an event tells of a crash. */
+  /** Whether an event reports a crash. */
   static isCrash(event: ClientEvent): boolean {
     return event.as("VM_LIFECYCLE")?.state === VM_STATE_NUMBER.CRASHED;
   }
 
-  /** The end of the log of a VM that has crashed; undefined for who may not read its memory. */
+  /** The end of the log of a VM that has crashed; undefined for a user who may not read its memory. */
   async read(endpoint: EndpointId): Promise<CrashLog | undefined> {
     const context = this.#contexts.get(endpoint);
     if (context === undefined) {
@@ -83,12 +86,12 @@ export class CrashLogs implements Disposable {
       view.memory.verify();
       return "unsupported" in log ? { why: log.unsupported } : { records: withPanic(log.items, this.#last) };
     } catch (error) {
-      // The event is worth more than what stands beside it.
+      // A failure here must not hide the event.
       return { why: messageOf(error) };
     }
   }
 
-  /** Closes what is kept. */
+  /** Closes what was kept. */
   [Symbol.dispose](): void {
     for (const endpoint of [...this.#contexts.keys()]) this.#forget(endpoint);
   }

@@ -1,7 +1,7 @@
 /**
- * What the daemon of this machine needs by its config, one check each: the config itself, /dev/uinput where
- * an endpoint asks for it, the place of its control socket. What is found is tried: the device is opened, and
- * something is made in the folder and removed again.
+ * What this machine's daemon needs according to its config, one check each: the config itself, /dev/uinput if
+ * an endpoint uses it, the place of its control socket. The checks try it out: the device is opened, and a
+ * file is made in the folder and removed again.
  * @module
  */
 import { closeFd } from "../../../ffi/owned_fd.ts";
@@ -12,16 +12,16 @@ import { DEFAULT_CONFIG_PATH, readConfigText } from "../../daemon/serve_plan.ts"
 import { defaultSocketPathHere } from "../connect.ts";
 import type { Finding } from "./machine_check.ts";
 
-/** A trigger file is one small table: a larger one is not read by the daemon either. */
+/** Size limit of a trigger file, which is a single table; the daemon does not read a larger one either. */
 const MAX_TRIGGER_BYTES = 65_536;
-/** What is found where this user has no default socket, and none was given. */
+/** Reported if this user has no default socket and none was given. */
 export const NO_PATH = "no default path";
 
-/** The config as it was found. */
+/** The config that was found. */
 export interface ConfigFound {
-  /** What there is to tell of it. */
+  /** The finding about it. */
   readonly finding: Finding;
-  /** What it says; undefined when it cannot be read or is not valid. */
+  /** Its contents; undefined if it cannot be read or is not valid. */
   readonly config: Config | undefined;
 }
 
@@ -56,20 +56,20 @@ export function examineConfig(path = DEFAULT_CONFIG_PATH): ConfigFound {
   }
 }
 
-/** Which socket is meant, by what was given. */
+/** The inputs that decide which socket is checked. */
 export interface SocketChoice {
   /** `--socket`. */
   readonly given: string | undefined;
   /** VMSIG_SOCKET; undefined or "" when it is not set. */
   readonly environment: string | undefined;
-  /** Whether `--config` was given: then its socket is meant, whatever VMSIG_SOCKET says. */
+  /** Whether `--config` was given: then its socket is checked, whatever VMSIG_SOCKET says. */
   readonly byConfig: boolean;
   /** What the config says. */
   readonly config: Config | undefined;
 }
 
 /**
- * The control socket of the daemon that is looked at.
+ * The control socket of the daemon to check.
  *
  * @throws {Fault} when there is no default for this user
  */
@@ -79,7 +79,7 @@ export function socketOf({ given, environment = "", byConfig, config }: SocketCh
   return config?.daemon.socket ?? defaultSocketPathHere();
 }
 
-/** Whether /dev/uinput can be used: something is missing only where an endpoint asks for it. */
+/** Whether /dev/uinput is usable; it is missing only if an endpoint uses it. */
 export function examineUinput(config: Config | undefined, socketPath: string | undefined): Finding {
   const check = "uinput";
   try {
@@ -116,7 +116,7 @@ function uinputEndpoints({ endpoints, discovery, daemon }: Config, socketPath: s
       const endpoint = parseEndpointTable(Deno.readTextFileSync(path), path);
       if (endpoint.input === "uinput") names.push(endpoint.name);
     } catch (error) {
-      // One that cannot be read or is not valid attaches nothing; the daemon's log says so.
+      // A file that cannot be read or is not valid attaches nothing; the daemon's log reports it.
       if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
     }
   }
@@ -150,7 +150,7 @@ export function examineSocket(choose: () => string): Finding {
   return { check, state: "missing", found: `no ${path}, and this user cannot make it`, remedy };
 }
 
-/** Why nothing can be made in a folder, or the folder itself cannot be; undefined when it can. */
+/** Why no file can be made in a folder, or the folder itself cannot be made; undefined if it can. */
 function folderDefect(folder: string): string | undefined {
   const info = statOf(folder);
   if (info === undefined && folder !== "/" && folder !== ".") return folderDefect(folderOf(folder));

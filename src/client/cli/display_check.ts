@@ -1,5 +1,5 @@
 /**
- * What `vmsig doctor` says of the screens that the daemon has: what shows each, and why that.
+ * `vmsig doctor`'s check of the daemon's screens: what shows each, and why.
  * @module
  */
 import type { EndpointId } from "../../base/ids.ts";
@@ -10,7 +10,7 @@ import type { Client } from "../client.ts";
 import type { Finding } from "./machine_check.ts";
 import { visible } from "./table.ts";
 
-/** One finding for each head; none when this user may see no screens. */
+/** One finding per head; none if this user may not see screens. */
 export async function examineDisplays(client: Client): Promise<Finding[]> {
   const { caps } = client.grant;
   if ((caps & CAP.ROSTER) === 0 || (caps & CAP.FRAME) === 0 || !client.knowsKind(KIND.CMD_FRAME)) return [];
@@ -37,7 +37,7 @@ async function examineOne(client: Client, name: string, endpoint: EndpointId): P
       return { check, state: "note", found: visible(`lost: ${why}`), remedy };
     });
   } catch (error) {
-    // A stub, or display = "none": there is nothing to tell.
+    // A stub, or display = "none": there is nothing to report.
     if (error instanceof Fault) return [];
     throw error;
   }

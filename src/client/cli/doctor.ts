@@ -1,5 +1,5 @@
 /**
- * `vmsig doctor`: whether this machine has what vmsig needs, and what to do about what it lacks.
+ * `vmsig doctor`: checks whether this machine has what vmsig needs, and says what to do about the rest.
  * @module
  */
 import { Fault } from "../../base/fault.ts";

@@ -1,6 +1,5 @@
 /**
- * An event as one line for a person: time, source, kind, endpoint by name, and what its body says, in aligned
- * columns.
+ * An event as one line for a person: time, source, kind, endpoint name and description, in aligned columns.
  * @module
  */
 import { KIND } from "../../event/kind.ts";
@@ -29,7 +28,7 @@ export class EventLine {
     this.#roster = roster;
   }
 
-  /** Prints one event, below a head when it is the first. */
+  /** Prints one event, and before the first one the heading. */
   print(event: ClientEvent): void {
     if (!this.#hasHead) {
       this.#hasHead = true;
@@ -40,7 +39,7 @@ export class EventLine {
       { text: (event.tsNs / 1e9).toFixed(6), tone: "dim" as Tone },
       event.sourceName,
       { text: event.kindName, tone },
-      // An entry that is gone has left the roster already.
+      // An entry that is gone has already been removed from the roster.
       event.as("ROSTER")?.name ?? this.#roster.nameOf(event.endpoint),
       eventWords(event),
     ];

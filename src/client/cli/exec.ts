@@ -1,5 +1,5 @@
 /**
- * `vmsig exec`: runs a program in a guest, by its agent.
+ * `vmsig exec`: runs a program in a guest through its agent.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -8,9 +8,9 @@ import type { CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { note } from "./note.ts";
 
-/** Bytes of standard input that go along. */
+/** Size limit of standard input, bytes. */
 const MAX_INPUT_BYTES = 32_768;
-/** A program that a signal ended: as a shell tells it. */
+/** Exit code of a program that was ended by a signal, as in a shell: 128 + signal. */
 const SIGNAL_EXIT = 128;
 
 /** The command. */
@@ -55,7 +55,7 @@ because the agent cannot end it.`,
       ...(input === undefined ? {} : { input }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     }).catch((error) => {
-      // An interrupted command says nothing else; this one leaves something behind.
+      // An interrupted command usually prints nothing; but here the program goes on in the guest.
       if (error instanceof Fault && error.code === "interrupted") note(call, error.message);
       throw error;
     });

@@ -1,16 +1,16 @@
 /**
- * Help: of all commands from the table alone, of one from its file. The man page and the completion are made
- * from the same.
+ * Help: for all commands from the table alone, for one from its file. The man page and the completion are
+ * generated from the same data.
  * @module
  */
 import { optionsOf } from "./command_line.ts";
 import type { CommandEntry, CommandModule, OptionSpec } from "./command.ts";
 
-/** Where what an option does begins. */
+/** Column at which an option's description begins. */
 const COLUMN = 21;
-/** Lines longer than this are hard to read, however wide the terminal is. */
+/** Maximum width: longer lines are hard to read, however wide the terminal is. */
 const MAX_WIDTH = 100;
-/** Lines shorter than this leave no room beside an option's name. */
+/** Minimum width: shorter lines leave no room beside an option's name. */
 const MIN_WIDTH = 50;
 
 const CLOSING = `ENDPOINT is a name or a number; vmsig ls lists them. Every command understands --json and
@@ -21,9 +21,9 @@ exit codes: 0 done, 1 refused or failed, 2 usage, 3 something is missing on this
 cannot be reached, 130 interrupted`;
 
 /**
- * What `vmsig help` prints.
+ * The output of `vmsig help`.
  *
- * @param width columns that a line of text may take
+ * @param width columns of a line of text
  */
 export function overview(commands: Readonly<Record<string, CommandEntry>>, width = terminalWidth()): string {
   const lines = ["vmsig: watch and steer virtual machines over one bus", "", "usage:"];
@@ -37,9 +37,9 @@ export function overview(commands: Readonly<Record<string, CommandEntry>>, width
 }
 
 /**
- * What `vmsig COMMAND --help` prints.
+ * The output of `vmsig COMMAND --help`.
  *
- * @param width columns that a line of text may take
+ * @param width columns of a line of text
  */
 export function commandHelp(
   name: string,
@@ -69,7 +69,7 @@ function optionLines(name: string, spec: OptionSpec, width: number): string[] {
   return [head.padEnd(COLUMN) + first, ...rest];
 }
 
-/** Paragraphs, which empty lines part, in lines of at most so many columns; an indented line stays one. */
+/** Wraps paragraphs separated by empty lines to that many columns; an indented line is not wrapped. */
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   let open = false;
@@ -89,10 +89,10 @@ function wrapped(text: string, width: number): string[] {
   return lines;
 }
 
-/** The terminal's width within what reads well; the most where no terminal is. */
+/** The terminal's width within the limits; the maximum if there is no terminal. */
 function terminalWidth(): number {
   if (!Deno.stdout.isTerminal()) return MAX_WIDTH;
   const { columns } = Deno.consoleSize();
-  // A terminal without a size says 0.
+  // A terminal of unknown size reports 0.
   return columns === 0 ? MAX_WIDTH : Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, columns));
 }

@@ -1,6 +1,6 @@
 /**
- * Memory as a person reads it: address, sixteen bytes, the same as text. A row that repeats the one before is
- * left out, as hexdump does.
+ * Memory in readable form: address, sixteen bytes, the same as text. A row equal to the previous one is
+ * omitted, as in hexdump.
  * @module
  */
 import { hexOfBytes } from "../../base/hex.ts";
@@ -9,7 +9,7 @@ import type { Output } from "./output.ts";
 
 const ROW_BYTES = 16;
 
-/** Prints bytes, of which the first stands at `gva`. */
+/** Prints bytes, the first of which is at `gva`. */
 export function printHexDump(out: Output, gva: number, bytes: Uint8Array): void {
   let repeated = "";
   let starred = false;

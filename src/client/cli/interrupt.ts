@@ -1,5 +1,5 @@
 /**
- * Ctrl-C and SIGTERM: the first aborts the command's signal, so that it releases what it holds and ends; the
+ * Ctrl-C and SIGTERM: the first aborts the command's signal, so that it releases what it owns and ends; the
  * second ends the process at once.
  * @module
  */
@@ -8,7 +8,7 @@ import { Fault } from "../../base/fault.ts";
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 const SIGNALS = Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[];
 
-/** Listens while it is not disposed of. */
+/** Listens until it is disposed of. */
 export class Interrupt implements Disposable {
   readonly #aborter = new AbortController();
   readonly #listeners: (readonly [keyof typeof EXIT_CODES, () => void])[] = [];
@@ -28,7 +28,7 @@ export class Interrupt implements Disposable {
     return this.#aborter.signal;
   }
 
-  /** How the process is to end; undefined when no signal came. */
+  /** How the process is to end; undefined if no signal came. */
   get exitCode(): number | undefined {
     return this.#exitCode;
   }

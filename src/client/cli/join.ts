@@ -105,12 +105,12 @@ urgent first, and counted. A host whose name is already taken is refused.`,
     const { join } = await import("../../nats/join/join.ts");
     const metrics = call.text("metrics");
     let keeping: ReturnType<typeof setInterval> | undefined;
-    // To be told to stop is what a service is there for: it leaves in order, and has not failed.
+    // A service is expected to be stopped: it leaves in order, with success.
     const stop = new AbortController();
     const leave = (): void => stop.abort();
     for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, leave);
     const socketPath = call.socket ?? call.text("socket") ?? defaultSocketPathHere();
-    // What reads guests is loaded by the first who asks, on a thread of its own.
+    // The code that reads guests is loaded by the first query, on a thread of its own.
     let thread: MemoryThread | undefined;
     const memory: MemoryDesk = async (question) => {
       const { MemoryThread } = await import("./mem_thread.ts");
@@ -165,7 +165,7 @@ function sourcesOf(names: readonly string[] | undefined): number | undefined {
   return mask;
 }
 
-/** Puts the counters into a file as a whole: whoever reads it sees one moment. */
+/** Replaces the file of counters atomically, so that a reader sees one consistent state. */
 function keepMetrics(path: string, text: string, tell: (line: string) => void): void {
   try {
     Deno.writeTextFileSync(`${path}.new`, text);

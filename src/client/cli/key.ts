@@ -23,7 +23,7 @@ control owns it.`,
   examples: ["key web ctrl-alt-delete", "key web esc : w q enter", "key web --hold 2000 power"],
   async run(call) {
     const [ref = "", ...chords] = call.args;
-    // All are understood before the first is pressed.
+    // All chords are parsed before the first is pressed.
     for (const chord of chords) understood("key", () => parseChord(chord));
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     await using input = await takeInput(client, ref, inputOptions(call));

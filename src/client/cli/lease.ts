@@ -1,9 +1,9 @@
 /**
- * `vmsig lease`: who owns what, and owning it oneself.
+ * `vmsig lease`: shows the owner of a lease, or owns one.
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
-import { Fault, messageOf } from "../../base/fault.ts";
+import { Fault } from "../../base/fault.ts";
 import type { EndpointId } from "../../base/ids.ts";
 import { MAX_LEASE_MESSAGE } from "../../event/kinds/lease_kinds.ts";
 import { KIND } from "../../event/kind.ts";
@@ -15,6 +15,7 @@ import { holderWords, type LeaseHolder } from "../lease_holder.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { note } from "./note.ts";
+import { aborted, runUnder } from "./run_under.ts";
 import { visible } from "./table.ts";
 
 /** The command. */
@@ -99,7 +100,7 @@ async function status(
   else out.line(owner === undefined ? `${className}: free` : `${className}: owned by ${holderWords(owner)}`);
 }
 
-/** The same with who waits, and why. */
+/** The same with the waiting controls and their reasons. */
 async function parties(
   { json, out, signal }: Pick<Call, "json" | "out" | "signal">,
   client: Client,
@@ -117,7 +118,7 @@ async function parties(
   if (more > 0) out.line(`  and ${more} more`);
 }
 
-/** A name is there only of whom a process speaks for. */
+/** There is a name only if the process speaks for a principal. */
 function namesOf({ as }: LeaseHolder): { readonly ownerAs?: string } {
   return as === "" ? {} : { ownerAs: as };
 }
@@ -136,13 +137,15 @@ async function hold(call: Call, client: Client, ref: string, className: LeaseCla
     throw lossOf(mine, reason, name);
   });
   const facts = factsOf(mine);
-  if (call.rest !== undefined) return await runUnder(call, mine, lost, facts);
+  if (call.rest !== undefined) {
+    return await runUnder(call, mine, lost, () => call.json && call.out.json(facts));
+  }
   tellOwned(call, mine, name);
   await Promise.race([lost, aborted(call.signal)]);
   return 0;
 }
 
-/** Keeps it until Ctrl-C; what is taken away is waited for. */
+/** Owns it until Ctrl-C; if it is taken away, waits for it to be given back. */
 async function holdAgain(call: Call, first: Lease, name: string, message: string): Promise<number> {
   let mine = first;
   for (;;) {
@@ -172,7 +175,7 @@ function lossOf(mine: Lease, reason: LeaseLoss, name: string): Fault {
   return new Fault("stale-lease", `${what}: ${why}; acquire it again`);
 }
 
-/** Says for whom it waits, where it has to. */
+/** Says whom it waits for, if it has to wait. */
 async function tellWaiting(
   call: Call,
   client: Client,
@@ -197,57 +200,4 @@ function tellOwned(call: Call, mine: Lease, name: string): void {
 
 function byWhom({ takenBy }: Lease): string {
   return takenBy === undefined ? "" : ` by ${holderWords(takenBy)}`;
-}
-
-/** Runs a program while the lease is owned. Nothing is printed of a lease under which nothing could run. */
-async function runUnder(
-  { signal, rest, json, out }: Call,
-  mine: Lease,
-  lost: Promise<never>,
-  facts: Readonly<Record<string, unknown>>,
-): Promise<number> {
-  const [program = "", ...args] = rest ?? [];
-  if (!mine.owned) await lost;
-  let child: Deno.ChildProcess;
-  try {
-    child = new Deno.Command(program, { args, stdin: "inherit", stdout: "inherit", stderr: "inherit" })
-      .spawn();
-  } catch (error) {
-    const isAbsent = error instanceof Deno.errors.NotFound;
-    const why = isAbsent ? "there is no such program" : messageOf(error);
-    throw new Fault(isAbsent ? "missing" : "refused", `Cannot run ${visible(program)}: ${why}`, {
-      cause: error,
-    });
-  }
-  // Ctrl-C reaches the program by itself, as it is in the terminal's foreground; a SIGTERM to us does not.
-  const end = () => terminate(child);
-  mine.signal.addEventListener("abort", end, { once: true });
-  signal.addEventListener("abort", end, { once: true });
-  if (mine.signal.aborted || signal.aborted) end();
-  try {
-    if (json) out.json(facts);
-    const ended = await Promise.race([child.status, lost]);
-    return ended.code;
-  } catch (error) {
-    end();
-    throw error;
-  } finally {
-    mine.signal.removeEventListener("abort", end);
-    signal.removeEventListener("abort", end);
-    await child.status;
-  }
-}
-
-function terminate(child: Deno.ChildProcess): void {
-  try {
-    child.kill("SIGTERM");
-  } catch (error) {
-    // It has ended by itself meanwhile.
-    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

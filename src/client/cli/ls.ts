@@ -81,9 +81,8 @@ function seamsOf(client: Client, entry: RosterEntry, display: string | undefined
 }
 
 /**
- * What shows the first head: a source's name; until somebody has asked for a picture the config's word, and
- * that nothing is open yet.
- * Undefined when this user may not know.
+ * What shows the first head: a source's name; until a picture has been requested, the config's value and that
+ * nothing is open yet. Undefined if this user may not know.
  */
 async function displayOf(client: Client, { endpoint, seams }: RosterEntry): Promise<string | undefined> {
   const isSeen = (client.grant.caps & CAP.FRAME) !== 0 &&
@@ -93,13 +92,13 @@ async function displayOf(client: Client, { endpoint, seams }: RosterEntry): Prom
     const { display, heads } = await client.display(endpoint);
     return heads[0]?.source || `${display}, not opened yet`;
   } catch (error) {
-    // A stub's frames come from nowhere; a VM may go while it is asked.
+    // A stub's frames have no source; a VM may be detached during the query.
     if (error instanceof Fault) return undefined;
     throw error;
   }
 }
 
-/** What a memory seam lacks although it is up; undefined when nothing, or when this user may not know. */
+/** What a memory seam that is up still lacks; undefined if nothing, or if this user may not know. */
 function lackOf(client: Client, { endpoint, seams }: RosterEntry): string | undefined {
   const isSeen = (client.grant.caps & CAP.MEMCTX) !== 0 &&
     (client.grant.sources & (1 << SOURCE.MEMCTX)) !== 0;

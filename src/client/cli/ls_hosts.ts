@@ -1,5 +1,5 @@
 /**
- * `vmsig --nats URL ls`: the roster of all hosts. It reads the roster's bucket and asks no host anything.
+ * `vmsig --nats URL ls`: the roster of all hosts, read from the roster's bucket without asking any host.
  * @module
  */
 import type { HostEntry } from "../../nats/wire/host_entry.ts";

@@ -1,7 +1,7 @@
 /**
- * What vmsig needs of a machine, one check each: whether it is there, and the remedy when it is not. The
- * checks use what the daemon uses, rather than guess from version numbers. What only this machine's config
- * asks for is looked at in daemon_check.ts.
+ * What vmsig needs of a machine, one check each: whether it is there, and what to do if not. The checks use
+ * the same functions as the daemon rather than judge by version numbers. What depends on this machine's
+ * config is checked in daemon_check.ts.
  * @module
  */
 import { EventFd } from "../../../ffi/event_fd.ts";
@@ -15,15 +15,15 @@ import { SHIM_VERSION } from "../../../ffi/symbols.ts";
 import { TimerFd } from "../../../ffi/timer_fd.ts";
 import { messageOf } from "../../base/fault.ts";
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Finding {
-  /** What. */
+  /** What was checked. */
   readonly check: string;
   /** ok; missing: something does not work without it; note: only some uses need it. */
   readonly state: "ok" | "note" | "missing";
   /** What was found. */
   readonly found: string;
-  /** What to do, when it is not ok. */
+  /** What to do, if it is not ok. */
   readonly remedy?: string;
 }
 
@@ -51,7 +51,7 @@ function examineShim(): Finding {
   }
 }
 
-/** What the loop is made of, made for real. */
+/** Makes the descriptors that the loop is built on. */
 function examineKernel(): Finding {
   const parts: readonly (readonly [string, () => void])[] = [
     ["epoll", () => new Poller(1)[Symbol.dispose]()],
@@ -85,7 +85,7 @@ function examineKernel(): Finding {
   };
 }
 
-/** A VM's memory is reached through its process: that takes the same user, root, or CAP_SYS_PTRACE. */
+/** A VM's memory is opened through its process, which requires the same user, root, or CAP_SYS_PTRACE. */
 function examineProcesses(): Finding {
   const uid = Deno.uid() ?? -1;
   const caps = /^CapEff:\s*([0-9a-f]+)$/m.exec(textOf("/proc/self/status") ?? "")?.[1] ?? "0";
@@ -102,8 +102,8 @@ function examineProcesses(): Finding {
 }
 
 /**
- * Whether the loop's thread may come before ordinary ones: a convenience, because without it a turn waits for
- * a processor now and then.
+ * Whether the loop's thread may have realtime priority: optional, since without it a turn only waits for a
+ * processor now and then.
  */
 function examineScheduling(): Finding {
   const check = "scheduling";
@@ -119,7 +119,7 @@ function examineScheduling(): Finding {
   }
 }
 
-/** A file's text without the last line end; undefined when it cannot be read. */
+/** A file's text without the last line end; undefined if it cannot be read. */
 function textOf(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path).trimEnd();

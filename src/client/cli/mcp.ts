@@ -1,5 +1,5 @@
 /**
- * `vmsig mcp`: VMs for a model, by the Model Context Protocol.
+ * `vmsig mcp`: VMs for a language model, by the Model Context Protocol.
  * @module
  */
 import type { CallTrace } from "../../mcp/call_trace.ts";
@@ -96,7 +96,7 @@ file of this name is replaced. "vmsig trace FILE -o FILE.html" makes a page of i
   },
 };
 
-/** Begins a trace of all that the model may see, by connections of the server's own user. */
+/** Starts a trace of everything that the model may see, through connections of the server's own user. */
 async function startTrace(call: Call, path: string, names: readonly string[]): Promise<TraceRecorder> {
   const { TraceRecorder } = await import("../record/trace_recorder.ts");
   return await TraceRecorder.start({

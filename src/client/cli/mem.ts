@@ -1,6 +1,6 @@
 /**
- * `vmsig mem`: a guest's memory, seen and written from outside. With an endpoint it works as a control:
- * MEMCTX gives it the RAM, MEMWRITE writes. With `pid:N` or `file:PATH` it needs no daemon.
+ * `vmsig mem`: reads and writes a guest's memory from outside. With an endpoint it works as a control: MEMCTX
+ * provides the RAM, MEMWRITE writes. With `pid:N` or `file:PATH` it needs no daemon.
  * @module
  */
 import { resetSignal, SIGNAL } from "../../../ffi/signals.ts";
@@ -42,7 +42,7 @@ import { type Request, requestOf } from "./mem_request.ts";
 import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
-/** How many words follow each action: so many, or from so many to so many. */
+/** Number of words after each action, or its range. */
 const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: number]>> = {
   info: 0,
   ps: 0,
@@ -65,16 +65,16 @@ const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: numb
 const CHUNK_BYTES = 65_536;
 const DEFAULT_LIMIT = 1024;
 
-/** An opened guest, wherever it comes from. */
+/** An opened guest, from any target. */
 interface Opened extends AsyncDisposable {
-  /** What was named. */
+  /** The name of the target. */
   readonly name: string;
   readonly guest: FindResult;
   readonly memory: PhysicalMemory;
   readonly facts: ContextFacts;
-  /** Fails when what was read may be another guest's by now. */
+  /** Throws if what was read may belong to another guest by now. */
   check(): Promise<void>;
-  /** Writes bytes that the caller has not translated. */
+  /** Writes to a virtual address. */
   write(space: AddressSpace, root: number | undefined, gva: number, bytes: Uint8Array): Promise<void>;
 }
 
@@ -247,7 +247,7 @@ function processOf(os: GuestOs, pid: number): Process {
   throw new Fault("bad-argument", `Cannot find process ${pid} in the guest${why}; vmsig mem … ps lists them`);
 }
 
-/** A process that is asked for what only a program has: why the answer is empty is said beside it. */
+/** A kernel thread asked for what only a program has: the reason for the empty answer is printed. */
 function ownerOf(call: Call, os: GuestOs, pid: number, what: string): Process {
   const process = processOf(os, pid);
   if (process.root === 0) {
@@ -341,8 +341,8 @@ async function openThere(client: Client, ref: string, signal: AbortSignal): Prom
 }
 
 function openHere(name: string, writesFile: boolean): Opened {
-  // Nothing is held and nothing of it returns to the event loop: Ctrl-C and SIGTERM end it at once, even
-  // while a process keeps us waiting in the kernel. A dump hears them itself, and removes its file.
+  // No resources are held and the event loop does not run: Ctrl-C and SIGTERM end the process at once, even
+  // while the kernel blocks it on another process. A dump handles them itself, and removes its file.
   if (!writesFile) { for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal); }
   const target = openTarget(name, findersFor("auto"));
   try {

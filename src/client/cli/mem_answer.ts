@@ -1,6 +1,6 @@
 /**
- * Answers what another host's person asks about the memory of a VM here: by `vmsig mem` itself, with a client
- * of that person's own. Only lines leave this host.
+ * Answers queries from another host about the memory of a VM here: by `vmsig mem` itself, with a client that
+ * has the asking user's rights. Only lines of output leave this host.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -14,22 +14,22 @@ import { isMemoryWait, WAIT_PROCESS_MS } from "../../nats/wire/memory_question.t
 import { waitFor } from "../wait.ts";
 import { Output } from "./output.ts";
 
-/** Bytes of lines that travel at most: below what a server takes as one message. */
+/** Size limit of the lines, below a NATS server's limit of one message, bytes. */
 const MOST_BYTES = 700_000;
 const MOST_WORD = 512;
 const TIMEOUT_MS = 30_000;
 
-/** Joins the daemon as who asks. */
+/** Joins the daemon for the asking user. */
 export type Connect = (sub: SubscribeOptions) => Promise<Client>;
 
 /** Answers a question here. @throws {Fault} */
 export async function askMemoryHere(
   { connect, endpoint, body }: {
-    /** A client of the user's own. */
+    /** A client with the user's rights. */
     readonly connect: Connect;
     /** The VM's name on this host. */
     readonly endpoint: string;
-    /** What is asked. */
+    /** The query. */
     readonly body: JsonObject;
   },
 ): Promise<object> {
@@ -86,7 +86,7 @@ export async function askMemoryHere(
   return { bytes: base64Of(whole) };
 }
 
-/** Waits for a process, for a while. */
+/** Waits for a process, for a limited time. */
 async function waitHere(
   connect: Connect,
   endpoint: string,

@@ -1,10 +1,10 @@
 /**
- * `vmsig mem … dump FILE`: a guest's RAM, or one of its processes, as an ELF core for other programs (drgn;
- * gdb for a process).
+ * `vmsig mem … dump FILE`: writes a guest's RAM, or one of its processes, as an ELF core for other programs
+ * (drgn; gdb for a process).
  *
- * Only pages that the host holds are read and written, the rest stay holes of the file. It is written under a
- * name of its own and gets FILE's name when it is whole; a dump that ends early leaves nothing. A guest that
- * runs goes on changing while it is read: stop the VM first to have it all of one moment.
+ * Only pages that the host has allocated are read and written; the others stay holes in the file. It is
+ * written under a temporary name and renamed to FILE when complete; a dump that ends early leaves nothing. A
+ * running guest changes while it is read: stop the VM first for a consistent dump.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -27,32 +27,35 @@ import type { Call } from "./command.ts";
 import { replaceWhole } from "../record/private_file.ts";
 
 const CHUNK_BYTES = 2 ** 20;
-/** After so many bytes signals are heard, progress is told, and looked-at pages are given back. */
+/**
+ * Interval, in bytes, at which signals are handled, progress is shown, and pages are returned to the kernel.
+ */
 const BREATH_BYTES = 2 ** 26;
 
-/** Bytes of the core to copy: where they lie, and where they go. */
+/** A part of the core to copy: source and destination. */
 interface Piece {
   readonly address: number;
   readonly offset: number;
   readonly sizeBytes: number;
 }
 
-/** What a dump needs of what was opened. */
+/** What a dump needs of an opened target. */
 export interface DumpSource {
   /** The guest's RAM. */
   readonly memory: PhysicalMemory;
-  /** Fails when what was read may be another guest's by now. */
+  /** Throws if what was read may belong to another guest by now. */
   check(): Promise<void>;
 }
 
-/** Copies from an address; returns how many bytes there were. */
+/** Copies from an address; returns the number of bytes that were there. */
 type Reader = (address: number, into: Uint8Array, length: number) => number;
 
 /**
  * Writes the whole RAM.
  *
- * @param guest a Linux guest's note and direct map are told in the core; without one it is bare RAM
- * @throws {Fault} `refused` when the file cannot be written or the RAM goes; `interrupted`
+ * @param guest a Linux guest, whose note and direct map are added to the core; without one the core has only
+ *   RAM
+ * @throws {Fault} `refused` when the file cannot be written or the RAM is gone; `interrupted`
  */
 export async function dumpRam(
   call: Call,
@@ -102,8 +105,8 @@ export async function dumpRam(
 /**
  * Writes one process.
  *
- * @throws {Fault} `refused` when the file cannot be written or the RAM goes; `not-mapped` when nothing of the
- *   process is in RAM; `interrupted`
+ * @throws {Fault} `refused` when the file cannot be written or the RAM is gone; `not-mapped` when nothing of
+ *   the process is in RAM; `interrupted`
  */
 export async function dumpProcess(
   call: Call,
@@ -161,7 +164,7 @@ export async function dumpProcess(
     }
   }
   if (early.length === 0) return;
-  // What was found is in the file; that it is not all is an error all the same.
+  // The file has what was found, but an incomplete dump is still an error.
   const lists = early.map(({ list, count, reason, at }) =>
     `its list of ${list} ends after ${count} in a ${reason} at ${hexOfGva(at)}`
   ).join(", ");
@@ -174,7 +177,7 @@ export async function dumpProcess(
 /** A list that ended early. */
 interface EarlyEnd {
   readonly list: string;
-  /** Items before it. */
+  /** The items before the end. */
   readonly count: number;
   readonly reason: string;
   readonly at: number;
@@ -207,16 +210,16 @@ function machineOf(os: GuestOs): CoreMachine {
 }
 
 /**
- * Where the kernel maps all RAM, as what an address there and a physical one differ by (x86-64:
- * `page_offset_base`; arm64: the kernel half's start, less the note's PHYS_OFFSET); undefined where it does
- * not say.
+ * The offset between the addresses of the kernel's direct map and physical addresses (x86-64:
+ * `page_offset_base`; arm64: the kernel half's start, less the note's PHYS_OFFSET); undefined if it is
+ * unknown.
  */
 function directMapOf(os: LinuxGuest): number | undefined {
   const { paging, root } = os.kernel;
   if (paging.architecture === "aarch64") {
     const offset = os.note.hexNumber("PHYS_OFFSET");
     const map = offset === undefined ? NaN : -(2 ** (paging.addressBits - 1)) - offset;
-    // The kernel's own root lies there too.
+    // The kernel's own root is mapped there as well.
     return os.kernel.translate(map + root) === root ? map : undefined;
   }
   const place = os.symbol("page_offset_base");
@@ -240,7 +243,10 @@ function heldPieces(
   return pieces;
 }
 
-/** One piece per run of resident pages; when these are too many, one per mapping, first to last page. */
+/**
+ * One segment per run of resident pages; if there are too many, one per mapping, from its first to its last
+ * page.
+ */
 function residentLoads(space: AddressSpace, maps: readonly MemoryMap[]): CoreLoad[] {
   const runs: CoreLoad[] = [];
   const wholes: CoreLoad[] = [];
@@ -272,7 +278,7 @@ function residentLoads(space: AddressSpace, maps: readonly MemoryMap[]): CoreLoa
   return runs.length <= MAX_CORE_LOADS ? runs : wholes.slice(0, MAX_CORE_LOADS);
 }
 
-/** Pages that have gone since they were listed read as zeros. */
+/** Pages that were freed since they were listed read as zeros. */
 function readMapped(space: AddressSpace, gva: number, into: Uint8Array, length: number): number {
   let done = 0;
   while (done < length) {
@@ -340,7 +346,7 @@ function writeAll(file: Deno.FsFile, bytes: Uint8Array, offset: number): void {
   for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
 }
 
-/** How far it is, on a terminal; nothing elsewhere. */
+/** Shows progress on a terminal. */
 class Progress implements Disposable {
   readonly #total: number;
   readonly #isShown = Deno.stderr.isTerminal();

@@ -1,6 +1,6 @@
 /**
- * What `vmsig mem` tells of a guest beyond its lists: its kernel's log, open files, sockets, environments,
- * mounts, symbols and types. Every word is the guest's and is shown in the one reversible form of table.ts.
+ * What `vmsig mem` shows of a guest beyond its lists: its kernel's log, open files, sockets, environments,
+ * mounts, symbols and types. All text comes from the guest and is shown in the reversible form of table.ts.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -17,16 +17,16 @@ const LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debu
 /**
  * The guest's insight.
  *
- * @throws {Fault} `not-supported` where its system or kernel is not read that far
+ * @throws {Fault} `not-supported` if its system or kernel is not supported to that extent
  */
 export function insightOf(os: GuestOs): GuestInsight {
   return known(os.insight(), "look beyond the lists of this guest");
 }
 
 /**
- * An answer, where there is one.
+ * An answer, if there is one.
  *
- * @throws {Fault} `not-supported` where the kernel lacks what it takes
+ * @throws {Fault} `not-supported` if the kernel lacks what is needed
  */
 export function known<T extends object>(answer: T | Unsupported, what: string): T {
   if (!("unsupported" in answer)) return answer;
@@ -43,7 +43,7 @@ export function printLog(out: Output, json: boolean, os: GuestOs, last: number |
   checkWhole(listing, "records of the kernel's log");
 }
 
-/** A record of the log as `--json` has it. */
+/** A log record for `--json`. */
 export function logObject(record: LogRecord): object {
   return {
     seq: record.seq,
@@ -56,7 +56,7 @@ export function logObject(record: LogRecord): object {
   };
 }
 
-/** A record as lines for a person: time, level, text, each line of it with both in front. */
+/** A log record as lines for a person: time, level, text; each line of the text has both in front. */
 export function logLines({ timeNs, level, text }: LogRecord): string[] {
   const micros = Math.floor(timeNs / 1000);
   const time = `${Math.floor(micros / 1e6)}`.padStart(5) + "." + `${micros % 1e6}`.padStart(6, "0");
@@ -183,7 +183,7 @@ function byName(os: GuestOs, name: string): ReturnType<GuestOs["nearestSymbol"]>
   return address === undefined ? undefined : { name, address, offsetBytes: 0 };
 }
 
-/** An address as `read` takes it: a number, a symbol, or a symbol and bytes past it ("init_task+0x10"). */
+/** An address in the notation of `read`: a number, a symbol, or a symbol and an offset ("init_task+0x10"). */
 export function addressOf(os: GuestOs, word: number | string): number {
   const plain = typeof word === "number" ? word : parseAddress(word);
   if (plain !== undefined) return plain;
@@ -197,7 +197,7 @@ export function addressOf(os: GuestOs, word: number | string): number {
   );
 }
 
-/** A symbol (of a module: "name" or "module:name"), and bytes past it. */
+/** A symbol (of a module: "name" or "module:name"), and an offset. */
 export const SYMBOL_WORD = /^((?:\w{1,55}:)?[A-Za-z_.$][\w.$]{0,511})(?:\+(0x[0-9a-fA-F]{1,8}|[0-9]{1,9}))?$/;
 
 /** `type`. */

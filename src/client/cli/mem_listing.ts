@@ -1,7 +1,7 @@
 /**
- * What `vmsig mem` lists: the guest's processes, mappings, modules, and what is known of its system. Names
- * are the guest's: bytes that need not be text. They are told in one reversible form, to a person and under
- * --json (table.ts).
+ * The lists of `vmsig mem`: the guest's processes, mappings, modules, and what is known about its system.
+ * Names come from the guest and need not be text; they are shown in one reversible form, to a person and
+ * under --json (table.ts).
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -11,13 +11,13 @@ import type { Listing, Process } from "../../guest/process.ts";
 import type { Output } from "./output.ts";
 import { type Cell, printTable, visible } from "./table.ts";
 
-/** What is told about a guest beside its system. */
+/** What is shown about a guest besides its system. */
 export interface ContextFacts {
   /** The context's epoch; null without a daemon. */
   readonly epoch: number | null;
-  /** RAM in all. */
+  /** Size of RAM, bytes. */
   readonly ramBytes: number;
-  /** RAM below the 4 GiB hole. */
+  /** Size of RAM below the 4 GiB hole, bytes. */
   readonly lowBytes: number;
 }
 
@@ -90,7 +90,7 @@ export function printModules(out: Output, json: boolean, os: GuestOs): void {
   checkWhole(listing, "modules");
 }
 
-/** What was found is printed; that it is not all is an error all the same. */
+/** What was found is printed, but an incomplete list is still an error. */
 export function checkWhole(listing: Listing<unknown>, what: string): void {
   const { end, items } = listing;
   if (end.complete) return;
@@ -107,7 +107,7 @@ function mib(bytes: number): string {
   return `${bytes / 2 ** 20} MiB`;
 }
 
-/** As /proc/PID/maps writes an address. */
+/** An address in the format of /proc/PID/maps. */
 function bare(hex: string): string {
   return hex.slice(2).padStart(8, "0");
 }

@@ -1,6 +1,6 @@
 /**
- * `vmsig mem … print`: a value of one of the kernel's types, as text like a debugger's or as JSON. Every name
- * and text in it is the guest's and is shown in the one reversible form of table.ts.
+ * `vmsig mem … print`: a value of one of the kernel's types, as text in a debugger's style or as JSON. All
+ * names and texts come from the guest and are shown in the reversible form of table.ts.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -51,7 +51,7 @@ function isUnreadable(value: TypedValue): boolean {
     value.members.every((member) => isUnreadable(member.value));
 }
 
-/** A value's lines, the first with what is before it. */
+/** A value's lines; the first has the given text in front. */
 function* linesOf(value: TypedValue, head: string, depth: number): Generator<string, void, void> {
   const pad = INDENT.repeat(depth);
   const start = head === "" ? pad : `${pad}${head} = `;
@@ -98,7 +98,7 @@ function isPlain(value: TypedValue): boolean {
   return value.kind !== "struct" && value.kind !== "union" && value.kind !== "array";
 }
 
-/** A value that takes one line. */
+/** A value that fits on one line. */
 function shortText(value: TypedValue): string {
   switch (value.kind) {
     case "integer":

@@ -1,7 +1,7 @@
 /**
- * `vmsig mem` on another host: the question travels, and is answered there by the same command, with a client
- * of the asker's own. So the memory stays where it is, and only lines come back; what writes, searches or
- * dumps is not asked from afar.
+ * `vmsig mem` on another host: the query is sent there and answered by the same command, with a client that
+ * has the asking user's rights. So the memory stays on its host, and only lines come back; writing, searching
+ * and dumping are not available remotely.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -9,7 +9,7 @@ import { bytesOfBase64 } from "../../mcp/base64.ts";
 import type { NatsOptions } from "../../nats/wire/nats_link.ts";
 import type { Call } from "./command.ts";
 
-/** What may be asked from afar: what only looks. */
+/** The actions that are available remotely: those that only read. */
 export const REMOTE_ACTIONS: ReadonlySet<string> = new Set([
   ...[
     "info",

@@ -1,6 +1,5 @@
 /**
- * The words of a `vmsig mem` line, understood before a VM is looked at: process, address or symbol, length,
- * bytes.
+ * Parses the words of a `vmsig mem` line before a VM is accessed: process, address or symbol, length, bytes.
  * @module
  */
 import { bytesOfHex } from "../../base/hex.ts";
@@ -10,34 +9,34 @@ import { usage } from "./command_line.ts";
 import { SYMBOL_WORD } from "./mem_insight.ts";
 import { visible } from "./table.ts";
 
-/** Actions whose word is a name of the kernel's and not a process. */
+/** Actions whose word is a kernel name and not a process. */
 const NAME_ACTIONS: readonly string[] = ["sym", "type"];
-/** Actions whose word is the file that they write. */
+/** Actions whose word is the file to write. */
 const FILE_ACTIONS: readonly string[] = ["dump", "symbols"];
 /** Actions that have no answer for the kernel itself. */
 const PROCESS_ACTIONS: readonly string[] = ["maps", "files", "sockets", "env", "mounts"];
 const MAX_READ_BYTES = 2 ** 30;
 
-/** The words behind the action, understood: whatever is wrong with them is told before a VM is looked at. */
+/** The parsed words after the action; errors in them are reported before a VM is accessed. */
 export interface Request {
-  /** What is to be done. */
+  /** The action. */
   readonly action: string;
-  /** In whose address space. */
+  /** The address space. */
   readonly pid: number | "kernel";
-  /** An address; a word that names one, where only the guest knows it. */
+  /** An address, or a word that only the guest can resolve to one. */
   readonly gva: number | string;
   /** Bytes to read. */
   readonly length: number;
   /** Bytes to write, or to find. */
   readonly bytes: Uint8Array;
-  /** For dump and symbols: where to write. */
+  /** For dump and symbols: the file to write. */
   readonly path?: string;
   /** For print: the name of a type. */
   readonly type?: string;
 }
 
 /**
- * Understands the words behind an action.
+ * Parses the words after an action.
  *
  * @throws {Fault} `usage`
  */
@@ -53,7 +52,7 @@ export function requestOf(action: string, words: readonly string[]): Request {
   }
   const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);
   if (Number.isNaN(pid)) throw usage("mem", `${visible(who)} is neither a process number nor "kernel"`);
-  // Left out, the word is not there to be wrong: sockets and mounts are then told of all, or of process 1.
+  // If the word is omitted, sockets and mounts are shown for all, or for process 1.
   if (PROCESS_ACTIONS.includes(action) && pid === "kernel" && words.length > 0) {
     throw usage("mem", `${action} takes a process number`);
   }
@@ -82,7 +81,7 @@ export function requestOf(action: string, words: readonly string[]): Request {
   return { action, pid, gva, length, bytes };
 }
 
-/** "task_struct 0x…", in one word or in several: the last one is the address. */
+/** "task_struct 0x…", in one word or in several; the last one is the address. */
 function printRequest(words: readonly string[]): Request {
   const all = words.join(" ").trim().split(/ +/);
   const at = all.pop() ?? "";

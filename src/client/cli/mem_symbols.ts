@@ -14,7 +14,7 @@ import { visible } from "./table.ts";
 /**
  * Writes the file.
  *
- * @throws {Fault} `not-supported` where the kernel tells no symbols; `refused` when the file cannot be
+ * @throws {Fault} `not-supported` if the kernel has no readable symbols; `refused` when the file cannot be
  *   written
  */
 export async function writeSymbols(call: Call, os: GuestOs, path: string): Promise<void> {
@@ -30,7 +30,7 @@ export async function writeSymbols(call: Call, os: GuestOs, path: string): Promi
   else call.out.line(`${told.count} symbols of the kernel${told.and} in ${visible(path)}`);
 }
 
-/** A file's bytes, and what a person is told is in it. */
+/** A file's contents, and a description of them. */
 interface Written {
   readonly bytes: Uint8Array;
   readonly told: { readonly count: number; readonly and: string };

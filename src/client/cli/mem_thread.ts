@@ -1,6 +1,6 @@
 /**
- * The thread on which `vmsig join` has questions about guests' memory answered (asked_worker.ts): to read a
- * large guest takes seconds of a processor, and meanwhile the host's heartbeat must be sent and other users'
+ * The thread on which `vmsig join` answers queries about guests' memory (asked_worker.ts): reading a large
+ * guest takes seconds of processor time, during which the host's heartbeats must be sent and other users'
  * commands carried out.
  * @module
  */
@@ -10,9 +10,9 @@ import { Fault, type FaultCode } from "../../base/fault.ts";
 import type { MemoryQuestion } from "../../nats/join/bridge_session.ts";
 import type { MemoryOrder, MemoryReport } from "./mem_thread_messages.ts";
 
-/** How long the thread is kept without a question, ms. */
+/** How long the thread is kept without a query, ms. */
 const IDLE_MS = 60_000;
-/** How long an answer may take, ms. */
+/** Time limit of an answer, ms. */
 const HANGS_MS = 60_000;
 
 /** The thread. */
@@ -30,12 +30,12 @@ export class MemoryThread implements Disposable {
   });
   #last = 0;
 
-  /** Starts nothing yet. @param socketPath the daemon's */
+  /** Starts without a thread. @param socketPath the daemon's control socket */
   constructor(socketPath: string) {
     this.#socketPath = socketPath;
   }
 
-  /** Has a question answered. @throws {Fault} */
+  /** Answers a query. @throws {Fault} */
   async ask({ user, name, endpoint, body }: MemoryQuestion): Promise<object> {
     const id = ++this.#last;
     const answer = Promise.withResolvers<object>();
@@ -44,7 +44,7 @@ export class MemoryThread implements Disposable {
     return await answer.promise;
   }
 
-  /** Ends the thread; open questions fail. */
+  /** Ends the thread; open queries fail. */
   [Symbol.dispose](): void {
     this.#worker.fail("this host leaves");
   }

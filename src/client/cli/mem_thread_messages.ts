@@ -1,22 +1,22 @@
 /**
- * What `vmsig join` and its thread for questions about memory tell each other.
+ * The messages between `vmsig join` and its thread for memory queries.
  * @module
  */
 import type { JsonObject } from "../../nats/wire/json_body.ts";
 
-/** A question, or "stop". */
+/** A query, or "stop". */
 export interface MemoryOrder {
   /** Its number. */
   readonly id: number;
   /** The daemon's socket. */
   readonly socketPath: string;
-  /** Who asks, by the server's word. */
+  /** The asking user, as authenticated by the server. */
   readonly user: string;
-  /** What log and audit call it. */
+  /** Its name in the log and audit trail. */
   readonly name: string;
   /** The VM's name. */
   readonly endpoint: string;
-  /** What is asked. */
+  /** The query. */
   readonly body: JsonObject;
 }
 

@@ -19,7 +19,7 @@ async function answer({ id, socketPath, user, name, endpoint, body }: MemoryOrde
     const lines = await askMemoryHere({ connect: (sub) => bus.clientFor(user, name, sub), endpoint, body });
     worker.postMessage({ id, is: "answered", lines });
   } catch (error) {
-    // A defect of what reads guests ends the answer, not the host.
+    // A defect in the code that reads guests ends the answer, not the host's service.
     const code = error instanceof Fault ? error.code : "refused";
     worker.postMessage({ id, is: "refused", code, text: messageOf(error) });
   }

@@ -63,7 +63,7 @@ const ARGUMENTS: Readonly<Record<string, readonly [min: number, max: number, for
   scroll: [1, 1, "scroll N"],
 };
 
-/** Understands the whole line before anything is sent. */
+/** Parses the whole line before anything is sent. */
 function actionOf(call: Call, verb: string, rest: readonly string[]): Action {
   const form = ARGUMENTS[Object.hasOwn(ARGUMENTS, verb) ? verb : ""];
   if (form === undefined) {

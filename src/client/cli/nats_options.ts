@@ -1,6 +1,6 @@
 /**
- * The options by which a command goes to a NATS server instead of a daemon. They say where credentials lie;
- * no secret stands on a command line.
+ * The options with which a command goes to a NATS server instead of a daemon. They name files with
+ * credentials; no secret is on the command line.
  * @module
  */
 import type { NatsOptions } from "../../nats/wire/nats_link.ts";
@@ -27,14 +27,14 @@ export const NATS_OPTIONS: OptionSpecs = {
   },
 };
 
-/** Reads the options; undefined when a command goes to a daemon. */
+/** Reads the options; undefined if a command goes to a daemon. */
 export function natsOptionsOf(
   text: (name: string) => string | undefined,
   url: string | undefined = text("nats"),
 ): NatsOptions | undefined {
   const named = (option: string, variable: string): string | undefined =>
     text(option) ?? (Deno.env.get(variable) || undefined);
-  // Who names a daemon's socket means that one, whatever the environment says.
+  // An explicit daemon socket takes precedence over the environment.
   const server = url ?? (text("socket") === undefined ? Deno.env.get("VMSIG_NATS") || undefined : undefined);
   if (server === undefined) return undefined;
   return {

@@ -1,11 +1,11 @@
 /**
- * What a command has to say beside its output while it goes on: a line on standard error, or with `--json` an
- * object with code and text, as errors are.
+ * Messages of a command besides its output: a line on standard error, or with `--json` an object with code
+ * and text, like errors.
  * @module
  */
 import { oneLine } from "../../base/printable.ts";
 
-/** What a note is about: a code of the protocol, or nothing that has one. */
+/** The code of a note: one of the protocol, or none. */
 export type NoteCode = "note" | "dropped" | "unreachable";
 
 /** The line of a note, without its end. */
@@ -14,7 +14,7 @@ export function noteLine(json: boolean, text: string, code: NoteCode = "note"): 
   return code === "note" ? `vmsig: ${oneLine(text)}` : `vmsig: ${code}: ${oneLine(text)}`;
 }
 
-/** Says a note. */
+/** Writes a note. */
 export function note(
   { json, err }: { readonly json: boolean; readonly err: (line: string) => void },
   text: string,

@@ -1,7 +1,7 @@
 /**
- * A guest to look into, for commands that take ENDPOINT or `pid:N`: its RAM, mapped read-only, and its
- * system. With an endpoint the RAM comes from the daemon (MEMCTX), with a pid from the QEMU process itself,
- * and no daemon is needed.
+ * Opens a guest for commands that take ENDPOINT or `pid:N`: its RAM, mapped read-only, and its system. With
+ * an endpoint the RAM comes from the daemon (MEMCTX); with a pid from the QEMU process itself, and no daemon
+ * is needed.
  * @module
  */
 import type { EndpointId } from "../../base/ids.ts";
@@ -14,13 +14,13 @@ import type { Client } from "../client.ts";
 import { GuestView } from "../guest_view.ts";
 import type { Call } from "./command.ts";
 
-/** What a command looks into. */
+/** The target of a command. */
 export interface OpenGuest extends AsyncDisposable {
   /** For people: "pid:4711", "web". */
   readonly name: string;
   /** The guest's system. */
   readonly os: GuestOs;
-  /** By which way it was reached: a daemon's endpoint, or the QEMU process itself. */
+  /** How it was opened: a daemon's endpoint, or the QEMU process itself. */
   readonly via:
     | { readonly kind: "daemon"; readonly client: Client; readonly endpoint: EndpointId }
     | { readonly kind: "process"; readonly qemu: QemuRam };

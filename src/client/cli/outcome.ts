@@ -1,5 +1,5 @@
 /**
- * `vmsig outcome`: what became of a command on another host whose answer did not come.
+ * `vmsig outcome`: what became of a command on another host whose answer did not arrive.
  * @module
  */
 import { commandIdOf } from "../../nats/wire/outcome.ts";

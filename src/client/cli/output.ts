@@ -1,20 +1,20 @@
 /**
- * What a command prints: a line at once, a JSON object a line, a table. Colour only on a terminal, and not
- * when NO_COLOR is set.
+ * A command's standard output: single lines, JSON objects one per line, tables. Colour only on a terminal,
+ * and not if NO_COLOR is set.
  *
- * A reader that went away (`vmsig watch | head`) is not an error: it is told by {@linkcode OutputClosed}, and
- * the command ends quietly.
+ * If the reader has closed the pipe (`vmsig watch | head`), that is not an error: {@linkcode OutputClosed} is
+ * thrown, and the command ends quietly.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
 
-/** Thrown when nobody reads the output any more. */
+/** Thrown when the output's reader is gone. */
 export class OutputClosed extends Error {
-  /** The class, as for every error. */
+  /** The error's name. */
   override name = "OutputClosed";
 }
 
-/** What something printed means; a colour on a terminal. */
+/** The meaning of a text, shown by a colour on a terminal. */
 export type Tone = "plain" | "good" | "warn" | "bad" | "dim" | "bold";
 
 const SEQUENCES: Readonly<Record<Tone, string>> = {
@@ -27,10 +27,10 @@ const SEQUENCES: Readonly<Record<Tone, string>> = {
 };
 const RESET = "\x1b[0m";
 
-/** Takes all bytes, or throws {@linkcode OutputClosed}. */
+/** Writes all bytes, or throws {@linkcode OutputClosed}. */
 export type Writer = (bytes: Uint8Array) => void;
 
-/** Where a command prints. */
+/** The standard output of a command. */
 export class Output {
   readonly #write: Writer;
   readonly #encoder = new TextEncoder();
@@ -63,7 +63,7 @@ export class Output {
     this.line(JSON.stringify(value));
   }
 
-  /** Text with a tone; as it is where colour is not wanted. */
+  /** Text with a tone; unchanged if colour is not wanted. */
   paint(tone: Tone, text: string): string {
     return this.colour && tone !== "plain" ? SEQUENCES[tone] + text + RESET : text;
   }
@@ -80,7 +80,7 @@ function writeStdout(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) throw new OutputClosed();
-    // A full disk, a file that may not grow: nothing that vmsig did.
+    // A full disk, or a file size limit: not a defect of vmsig.
     throw new Fault("refused", `Cannot print: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,20 +1,22 @@
 /**
- * What `vmsig probe` says of who has a VM's monitors, and what it advises. A monitor that vmsig's own daemon
- * holds is what should be: nothing is missing then. Of a domain that libvirt alone holds, no user need be
- * listed: its VM is reached through libvirt.
+ * What `vmsig probe` says about who uses a VM's monitors, and its advice. If vmsig's own daemon uses one,
+ * nothing is missing. For a domain of which libvirt alone uses the monitor, no user needs to be listed: its
+ * VM is accessed through libvirt.
  *
- * Who is at the other end of a monitor's socket the kernel tells to those who may see both processes; for
- * others it is "another client".
+ * The kernel reports the process at the other end of a monitor's socket to users who may see both processes;
+ * to others it is "another client".
  * @module
  */
 import { holderNow } from "../../adapters/channel/channel_holder.ts";
-import { OWN_MONITOR, type ProbedVm } from "../../roster/host_probe.ts";
+import { isLibvirts } from "../../qemu/vm_manager.ts";
+import type { ProbedVm } from "../../roster/host_probe.ts";
+import { OWN_MONITOR } from "../../roster/probe_remedy.ts";
 
-/** Who holds a VM's monitor. */
+/** The user of a VM's monitor. */
 export interface MonitorClient {
-  /** Its process. */
+  /** Its pid. */
   readonly pid: number;
-  /** What that calls itself, printable. */
+  /** Its name, printable. */
   readonly name: string;
   /** Whether it is a daemon of vmsig's. */
   readonly isDaemon: boolean;
@@ -23,7 +25,7 @@ export interface MonitorClient {
 /** A daemon has its runtime directory's lock open (daemon/runtime_lock.ts). */
 const DAEMON_LOCK = /\/daemon\.lock$/;
 
-/** Who is connected to a VM's monitors, but a manager to its own; our daemon before others. */
+/** Finds the client of a VM's monitors, other than a manager on its own one; our daemon takes precedence. */
 export function monitorClient(
   vm: Pick<ProbedVm, "pid" | "monitors">,
   find: typeof holderNow = holderNow,
@@ -53,7 +55,7 @@ function hasDaemonLock(pid: number): boolean {
   return false;
 }
 
-/** The monitor's column of the table. */
+/** The text of the table's monitor column. */
 export function monitorWords(vm: ProbedVm, client: MonitorClient | undefined): string {
   if (client?.isDaemon === true) return `held by vmsig's daemon (${client.pid})`;
   if (vm.qmp !== "") return vm.qmp;
@@ -63,14 +65,35 @@ export function monitorWords(vm: ProbedVm, client: MonitorClient | undefined): s
   return `held by ${manager ?? other}`;
 }
 
-/** What a VM lacks: no monitor of ours where our daemon has one. */
-export function lackOf(vm: ProbedVm, client: MonitorClient | undefined): readonly string[] {
-  return client?.isDaemon === true ? vm.missing.filter((each) => !each.includes(OWN_MONITOR)) : vm.missing;
+/** The advice to reach a VM through libvirt (probe_remedy.ts). */
+const LIBVIRT_TABLE = /^(a table )?\[libvirt\]/;
+
+/** Whether a daemon reaches a VM through its manager, as its config says. @param hosts those managers */
+export function isReachedByHost(
+  { manager, monitors }: Pick<ProbedVm, "manager" | "monitors">,
+  hosts: readonly string[],
+): boolean {
+  return hosts.includes(manager) && monitors.some(({ holder }) => holder !== undefined);
+}
+
+/** What a VM lacks: no monitor of ours where our daemon has one, or reaches the VM through its manager. */
+export function lackOf(
+  vm: ProbedVm,
+  client: MonitorClient | undefined,
+  hosts: readonly string[] = [],
+): readonly string[] {
+  const isReached = isReachedByHost(vm, hosts);
+  return vm.missing.filter((each) =>
+    !(client?.isDaemon === true && each.includes(OWN_MONITOR)) && !(isReached && LIBVIRT_TABLE.test(each))
+  );
 }
 
 /** Whether it is a matter of `[discovery] users` that a VM of a user who is not listed is not attached. */
-export function needsListing(vm: ProbedVm, client: MonitorClient | undefined): boolean {
-  if (client?.isDaemon === true) return false;
-  const isHosted = vm.manager === "libvirt" || vm.manager === "kubevirt";
-  return !isHosted || vm.monitors.some(({ holder }) => holder === undefined);
+export function needsListing(
+  vm: ProbedVm,
+  client: MonitorClient | undefined,
+  hosts: readonly string[] = [],
+): boolean {
+  if (client?.isDaemon === true || isReachedByHost(vm, hosts)) return false;
+  return !isLibvirts(vm.manager) || vm.monitors.some(({ holder }) => holder === undefined);
 }

@@ -1,16 +1,17 @@
 /**
- * What `vmsig probe` says of a VM's screen: its card, and by what the daemon would show it, as far as a
- * command line tells. Several cards, or a guest's own producer, change that: `vmsig doctor` asks the daemon.
+ * What `vmsig probe` says about a VM's screen: its card, and the source with which the daemon would show it,
+ * as far as the command line tells. With several cards, or a producer in the guest, it may differ: `vmsig
+ * doctor` asks the daemon.
  * @module
  */
 import type { FrameSourceName } from "../../event/body_number.ts";
 import type { ProbedVm } from "../../roster/host_probe.ts";
 
-/** Cards whose memory is read out of QEMU's process. */
+/** Cards whose memory can be read from QEMU's process. */
 const READ_CARDS = /^(?:std|VGA|bochs-display)$/i;
 
 /**
- * The card and the source that `display = "auto"` would take: "std (vram)"; "none" without a card.
+ * The card, and the source that `display = "auto"` would choose: "std (vram)"; "none" without a card.
  *
  * @param ownUid of the user who asks, as whom a daemon would run
  */

@@ -1,5 +1,5 @@
 /**
- * How far something is: one line on standard error that is written over, on a terminal and nowhere else.
+ * Shows progress in one line on standard error that is overwritten, on a terminal only.
  * @module
  */
 import type { Call } from "./command.ts";
@@ -17,7 +17,7 @@ export class ProgressLine implements Disposable {
     this.#isShown = !json && Deno.stderr.isTerminal();
   }
 
-  /** Tells how far it is, five times a second at most; `text` is asked when it is shown, and is escaped. */
+  /** Shows the progress, at most five times per second; `text` is called when it is shown, and escaped. */
   show(text: () => string): void {
     const nowMs = performance.now();
     if (!this.#isShown || nowMs - this.#lastMs < PAUSE_MS) return;
@@ -26,7 +26,7 @@ export class ProgressLine implements Disposable {
     write(`\r${text()}\x1b[K`);
   }
 
-  /** Leaves an empty line. */
+  /** Clears the line. */
   [Symbol.dispose](): void {
     if (this.#wasShown) write("\r\x1b[K");
   }

@@ -1,10 +1,10 @@
 /**
- * Notices that nobody reads standard output any more, also while there is nothing to print: `vmsig watch |
- * head -1` ends when head does, not with the next event.
+ * Notices that standard output's reader is gone, even while there is nothing to print: `vmsig watch | head
+ * -1` ends when head does, and not at the next event.
  *
- * The kernel tells an end of a pipe or a socket by ERR or HUP, whatever is asked for. It is asked a few times
- * a second: a wait for it on a thread of Deno's could not be taken back at the end, and would keep the
- * process.
+ * The kernel reports the closed end of a pipe or socket as POLLERR or POLLHUP, whichever events are
+ * requested. It is polled a few times per second, because a blocking wait on one of Deno's threads could not
+ * be cancelled at the end, and would keep the process alive.
  * @module
  */
 import { ERR, HUP, pollNow } from "../../../ffi/poller.ts";
@@ -13,12 +13,12 @@ import { OutputClosed } from "./output.ts";
 const STDOUT = 1;
 const PERIOD_MS = 100;
 
-/** Watches while it is not disposed of. */
+/** Watches until it is disposed of. */
 export class ReaderWatch implements Disposable {
   readonly #aborter = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
 
-  /** Begins to watch. A terminal and a file have no reader that could go: for them nothing ever happens. */
+  /** Begins to watch. For a terminal or a file, nothing ever happens. */
   constructor() {
     this.#timer = setInterval(() => this.#look(), PERIOD_MS);
     Deno.unrefTimer(this.#timer);

@@ -107,7 +107,7 @@ replay plays the file back to controls, vmsig trace makes a page of it.
     await client.completeRoster();
     const bounds = { maxBytes: (call.number("max-size") ?? 256) * MIB, keep: call.number("keep") ?? 1 };
     const copies = new Map<number, MemoryCopy[]>();
-    // Those that hold still: after a reset a file must not begin with the memory of before.
+    // Only those recorded while the VM was paused: after a reset, a file must not begin with earlier memory.
     const valid = new Map<number, MemoryCopy>();
     using file = new RecordingFile(
       path,
@@ -199,7 +199,7 @@ replay plays the file back to controls, vmsig trace makes a page of it.
   },
 };
 
-/** Copies the memory, and notes whether the VM stood still for it. */
+/** Copies the memory, and notes whether the VM was paused meanwhile. */
 async function copyOf(
   client: Client,
   event: ClientEvent,
@@ -211,7 +211,8 @@ async function copyOf(
       const { state } = await client.vmState(event.endpoint, { signal });
       return state !== "running";
     } catch (error) {
-      // Who may not ask, or asks a VM whose monitor is away, does not know that it stood.
+      // A user who may not ask, or a VM whose monitor is not available: then it is unknown whether it was
+      // paused.
       if (error instanceof Fault && error.code !== "interrupted") return false;
       throw error;
     }
@@ -223,7 +224,7 @@ function isGone(event: ClientEvent): boolean {
   return event.kind === KIND.ROSTER && event.as("ROSTER")?.state === ROSTER_STATE.GONE;
 }
 
-/** What is told at the end. */
+/** The summary at the end. */
 interface Recorded {
   readonly hasFrames: boolean;
   readonly hasConsoles: boolean;
@@ -261,7 +262,7 @@ function report(call: Call, path: string, recorded: Recorded): void {
   for (const { name, why } of uncopied) note(call, `the memory of ${name} was not copied: ${why}`);
 }
 
-/** Why what was asked for cannot be recorded: this control would wait for it in vain. */
+/** Why what was requested cannot be recorded, so that the recording does not wait for it in vain. */
 function lackOf(client: Client, call: Call): Fault | undefined {
   const needs = [["frames", "FRAME"], ["memory", "MEMCTX"], ["consoles", "CONSOLE"]] as const;
   const lacking = needs.find(([option, cap]) => call.flag(option) && (client.grant.caps & CAP[cap]) === 0);
@@ -271,7 +272,7 @@ function lackOf(client: Client, call: Call): Fault | undefined {
   return new Fault("no-capability", words);
 }
 
-/** Contexts come once: each file says them again. */
+/** Contexts arrive once; each file repeats them. */
 function itemsOf(copies: ReadonlyMap<number, MemoryCopy>): Uint8Array[] {
   return [...copies.values()].map(({ item }) => item);
 }

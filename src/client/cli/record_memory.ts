@@ -1,9 +1,9 @@
 /**
- * The memory of `vmsig record --memory`: when a memory context of an endpoint is told, its RAM is copied into
- * a file beside the recording: `FILE.NAME.ram`, and `FILE.NAME.ram.2` and so on for the systems that come up
- * later, up to {@linkcode MAX_COPIES} of a VM: one that reboots for ever fills no disk. Pages that the guest
- * never touched, and pages of zeros, are holes in it. A guest that runs meanwhile is copied while it changes,
- * and the copy says so of itself: stop the VM first to have it all of one moment.
+ * The memory of `vmsig record --memory`: when a memory context of an endpoint is announced, its RAM is copied
+ * into a file beside the recording: `FILE.NAME.ram`, and `FILE.NAME.ram.2` and so on for later systems, up to
+ * {@linkcode MAX_COPIES} per VM, so that a VM which reboots for ever does not fill the disk. Untouched pages,
+ * and pages of zeros, are holes in it. A running guest changes while it is copied, and the copy is marked
+ * accordingly: stop the VM first for a consistent copy.
  * @module
  */
 import { fchmod, ftruncate, OPEN, reopen, seekData, seekHole, statFd } from "../../../ffi/memfd.ts";
@@ -17,7 +17,7 @@ import { createPrivate } from "../record/private_file.ts";
 
 /** Bytes of a memseg (src/event/PROTOCOL.md). */
 const SEGMENT_BYTES = 32;
-/** Copies of one VM's memory. */
+/** Maximum number of copies of one VM's memory. */
 export const MAX_COPIES = 8;
 const PIECE_BYTES = 4 << 20;
 const PAGE_BYTES = 4096;
@@ -28,23 +28,23 @@ export interface MemoryCopy {
   readonly path: string;
   /** Its size. */
   readonly bytes: number;
-  /** Bytes of it that were written: the rest is holes. */
+  /** Number of bytes written; the rest is holes. */
   readonly writtenBytes: number;
-  /** Whether the VM ran meanwhile, or may have: then it is not one moment of its memory. */
+  /** Whether the VM was, or may have been, running meanwhile: then the copy is not consistent. */
   readonly isMoving: boolean;
-  /** The MEMCTX as it goes into the recording. */
+  /** The MEMCTX as it is recorded. */
   readonly item: Uint8Array;
 }
 
-/** What a copy goes by. */
+/** The options of a copy. */
 export interface MemoryCopyOptions {
   /** The endpoint's name: letters, digits and a few signs. */
   readonly name: string;
   /** Which copy of this endpoint it is, from 1. */
   readonly nth: number;
-  /** Ends it. */
+  /** Aborts it. */
   readonly signal: AbortSignal;
-  /** Whether the VM is known to stand still now: asked before and after. */
+  /** Whether the VM is known to be paused now; asked before and after. */
   readonly hasStood: () => Promise<boolean>;
 }
 
@@ -64,7 +64,7 @@ export async function copyMemory(
     const { file, isDevice } = createPrivate(path);
     using _closing = { [Symbol.dispose]: () => file.close() };
     if (isDevice) throw new Fault("refused", "it is a device; name a plain file with -o");
-    // By a descriptor of the shim's, for the file's places; and nobody writes to it later.
+    // With a descriptor of the shim, for positioned writes; nobody writes to it later.
     using out = reopen(path, OPEN.READ_WRITE | OPEN.NOFOLLOW);
     const body = event.body.slice();
     const copy = new Copy(out.fd, signal);
@@ -117,7 +117,7 @@ class Copy {
     const placed = this.bytes;
     const end = from + bytes;
     if (statFd(fd).sizeBytes < end) throw new Fault("protocol-error", "its file is smaller than announced");
-    // Its own position: the event's descriptor may be others' too.
+    // A descriptor with its own position, since the event's may be shared.
     using file = reopen(fd, OPEN.READ_ONLY);
     for (let at = from; at < end;) {
       const data = seekData(file.fd, at);
@@ -128,7 +128,7 @@ class Copy {
         if (length === 0) throw new Fault("protocol-error", "its file was truncated");
         this.#write(length, placed + at - from);
         at += length;
-        // The connection is read meanwhile, and Ctrl-C heard.
+        // Lets the connection be read, and Ctrl-C be handled.
         await new Promise((resolve) => setTimeout(resolve, 0));
         if (this.#signal.aborted) throw new Fault("interrupted", "interrupted");
       }

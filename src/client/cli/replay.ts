@@ -1,5 +1,5 @@
 /**
- * `vmsig replay`: plays a recording to whoever joins.
+ * `vmsig replay`: plays a recording to the controls that join.
  * @module
  */
 import { readRegularFile } from "../../../ffi/regular_file.ts";
@@ -14,7 +14,7 @@ import type { Call, CommandModule } from "./command.ts";
 import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
-/** All of it is held in memory while it is played. */
+/** The whole recording is in memory while it is played. */
 const MAX_BYTES = 2 ** 31;
 
 const WHY: Readonly<Record<NotPlayed, string>> = {

@@ -1,5 +1,5 @@
 /**
- * Runs a command of the command table: what the program's main module does.
+ * Runs a command of the command table, for the program's main module.
  * @module
  */
 import { loadNatsBy } from "../nats_loader.ts";
@@ -13,8 +13,8 @@ export { type CommandStreams, processStreams };
 /**
  * Runs one command.
  *
- * @param argv the arguments behind the program's name
- * @param streams what it is joined to: the process's own unless told
+ * @param argv the arguments after the program's name
+ * @param streams its input and output; by default the process's own
  * @returns the exit code
  */
 export function runCommand(

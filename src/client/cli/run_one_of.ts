@@ -1,7 +1,7 @@
 /**
- * From the process's arguments to its exit code: chooses a command of a table, gives it its output and its
- * interrupt, and turns whatever goes wrong into one line on stderr. The table is the caller's, so that an
- * executable can have files with one command alone (scripts/build/bundle.ts).
+ * From the process's arguments to its exit code: chooses a command from a table, gives it its output and its
+ * interrupt, and turns any error into one line on stderr. The table is a parameter, so that an executable can
+ * have files with a single command (scripts/build/bundle.ts).
  * @module
  */
 import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";
@@ -16,7 +16,7 @@ import { type Output, OutputClosed, standardOutput } from "./output.ts";
 import { ReaderWatch } from "./reader_watch.ts";
 import { visible } from "./table.ts";
 
-/** `vmsig help`: it needs nothing of its own. */
+/** `vmsig help`, which needs nothing else. */
 const HELP: CommandModule = {
   args: { min: 0, max: 1 },
   isClient: false,
@@ -28,13 +28,13 @@ const HELP: CommandModule = {
 /** Commands by their names. */
 export type CommandTable = Readonly<Record<string, CommandEntry>>;
 
-/** What a command is joined to. */
+/** The streams of a command. */
 export interface CommandStreams {
-  /** Where it prints. */
+  /** Standard output. */
   readonly out: Output;
-  /** Takes a line for standard error. */
+  /** Writes a line to standard error. */
   readonly err: (line: string) => void;
-  /** Watches whether anybody reads what is printed: aborted with OutputClosed when nobody does any more. */
+  /** Watches standard output's reader: aborted with OutputClosed when it is gone. */
   readonly watchReader: () => Disposable & { readonly signal: AbortSignal };
 }
 
@@ -63,7 +63,7 @@ export async function runOneOf(
   }
 }
 
-/** Whether `--json` stands among a command's own words: also of a line that was not understood. */
+/** Whether `--json` is among a command's own words, also if the line could not be parsed. */
 function asksForJson(argv: readonly string[]): boolean {
   const end = argv.indexOf("--");
   return (end < 0 ? argv : argv.slice(0, end)).includes("--json");
@@ -91,7 +91,7 @@ async function choose(
   return await run(name, command, line, streams);
 }
 
-/** No endpoint has an empty name: an unset variable of a script is told before anything is contacted. */
+/** No endpoint has an empty name: a script's unset variable is reported before anything is contacted. */
 function checkEndpoints(name: string, entry: CommandEntry, { args }: CommandLine): void {
   const [, first = "", ...more] = entry.usage[0]?.split(" ") ?? [];
   if (!/^\[?ENDPOINT/.test(first)) return;
@@ -99,7 +99,7 @@ function checkEndpoints(name: string, entry: CommandEntry, { args }: CommandLine
   if (places.includes("")) throw usage(name, "the name of an endpoint is empty");
 }
 
-/** Options of every client may stand before the command: `vmsig --nats URL ls`. They belong to it. */
+/** Options common to all clients may precede the command: `vmsig --nats URL ls`. They are moved behind it. */
 function commandFirst(argv: readonly string[]): readonly string[] {
   let at = 0;
   for (;;) {
@@ -147,7 +147,7 @@ function callOf(
   const socket = options["socket"] as string | undefined;
   const nats = natsOptionsOf((option) => options[option] as string | undefined);
   if (isClient && nats === undefined) {
-    // They say nothing to a daemon: who gives them believes to be elsewhere.
+    // They mean nothing to a daemon, and the user would believe to be elsewhere.
     const option = Object.keys(NATS_OPTIONS).find((each) => options[each] !== undefined);
     if (option !== undefined) throw usage(name, `--${option} is for --nats URL (or VMSIG_NATS)`);
   }
@@ -219,7 +219,7 @@ function unknownCommand(commands: CommandTable, name: string): Fault {
 }
 
 /**
- * Says on stderr what went wrong: one line, or with `--json` one object with the code's name and the text.
+ * Reports an error on stderr: one line, or with `--json` one object with the code's name and the text.
  *
  * @returns the exit code
  */
@@ -235,7 +235,7 @@ function tell(error: unknown, json: boolean, print: (line: string) => void): num
     say("missing", `Cannot go on without a permission of Deno: ${error.message}`);
     return exitCodeOf(new Fault("missing", error.message));
   }
-  // A defect of ours: the stack is what a report of it needs.
+  // A defect of vmsig: its report needs the stack trace.
   const text = `Cannot go on: ${messageOf(error)}; this is a defect of vmsig, please report it`;
   const stack = error instanceof Error ? error.stack ?? "" : "";
   if (json) print(JSON.stringify({ code: "internal", text, stack }));
@@ -251,7 +251,7 @@ function printError(line: string): void {
   try {
     for (let done = 0; done < bytes.length;) done += Deno.stderr.writeSync(bytes.subarray(done));
   } catch (error) {
-    // Nobody reads standard error, or its disk is full: there is nowhere left to say so.
+    // Standard error is closed or its disk is full: the error cannot be reported.
     if (!(error instanceof Error)) throw error;
   }
 }

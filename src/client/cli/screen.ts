@@ -1,6 +1,6 @@
 /**
- * `vmsig screen`: a VM's screen as a PNG file, one for each change of it, or its text. An endpoint's pictures
- * come from the daemon, whatever shows them; those of `pid:N` are taken by this process itself.
+ * `vmsig screen`: a VM's screen as a PNG file, one per change, or its text. An endpoint's pictures come from
+ * the daemon, whatever their source; those of `pid:N` are taken by this process itself.
  * @module
  */
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
@@ -22,7 +22,7 @@ import { visible } from "./table.ts";
 const SOURCES = ["auto", "vgpu", "qmp"];
 const STDOUT = "-";
 
-/** What is told of a picture. */
+/** What is reported about a picture. */
 interface Told {
   readonly path: string;
   readonly source: string;
@@ -125,7 +125,7 @@ unix:PATH,server=on,wait=off). Of a VM that is paused, the last picture is taken
   },
 };
 
-/** The text as tesseract reads it. */
+/** The text as recognised by tesseract. */
 async function guess(call: Call, client: Client, ref: string): Promise<void> {
   const { recognise } = await import("../ocr.ts");
   const head = call.number("head");
@@ -167,9 +167,9 @@ async function watch(call: Call, client: Client, ref: string, dir: string): Prom
   let last: { readonly frame: Frame; readonly size: Picture } | undefined;
   try {
     for await (const frame of client.frames(ref, { ...headOf(call), signal: call.signal })) {
-      // The VM stands still, or goes on: the file of this frame is there already, and only that is told.
+      // The VM was paused or resumed: this frame has been written already, and only the change is reported.
       const known = last !== undefined && isSameFrame(frame, last.frame) ? last.size : undefined;
-      // Not before there is something to put into it: whoever is refused is left no folder.
+      // Only when there is something to write, so that a refusal leaves no folder.
       if (count === 0) await makeFolder(dir);
       if (known === undefined) count++;
       const size = known ?? await write(call, pathOf(), frame.picture());
@@ -177,7 +177,7 @@ async function watch(call: Call, client: Client, ref: string, dir: string): Prom
       report(call, toldOf(pathOf(), await sourceOf(client, ref, frame.head), frame, size));
     }
   } catch (error) {
-    // Ctrl-C is how it ends.
+    // Ctrl-C is the normal end.
     if (!(error instanceof Fault && error.code === "interrupted" && count > 0)) throw error;
   }
 }
@@ -190,7 +190,7 @@ async function makeFolder(dir: string): Promise<void> {
   }
 }
 
-/** Whether two are one frame: numbers may begin anew with another source, and times do not. */
+/** Whether two are the same frame: with another source numbers may start again, but times do not. */
 function isSameFrame(one: Frame, other: Frame): boolean {
   return one.frameId === other.frameId && one.timestampNs === other.timestampNs;
 }
@@ -205,17 +205,17 @@ async function sourceOf(client: Client, ref: string, head: number): Promise<stri
   return heads[head]?.source ?? "";
 }
 
-/** What is told of a frame: its size is the one of the picture that was written. */
+/** What is reported about a frame: the size is that of the written picture. */
 function toldOf(path: string, source: string, frame: Frame, { width, height }: Picture): Told {
   const { head, format, frameId, timestampNs, isStopped: stopped } = frame;
   return { path, source, head, width, height, format, frameId, timestampNs, stopped };
 }
 
 /**
- * Writes the picture, also into a pipe that somebody reads: opening one that nobody reads would wait for
- * ever, and no signal would end that.
+ * Writes the picture, also into a pipe that has a reader; opening one without a reader would wait for ever,
+ * and no signal would end that.
  *
- * @returns the picture as it was written: scaled
+ * @returns the picture as written, which may be scaled
  */
 async function write(call: Call, path: string, taken: Picture): Promise<Picture> {
   const scale = call.number("scale");
@@ -241,7 +241,7 @@ async function write(call: Call, path: string, taken: Picture): Promise<Picture>
 }
 
 /**
- * What keeps a named pipe's reader there while it is opened; undefined for everything else.
+ * Keeps a named pipe open for reading while it is opened for writing; undefined for anything else.
  *
  * @throws {Fault} `refused` when nobody reads from it
  */
@@ -263,7 +263,7 @@ function unwritable(path: string, error: unknown): unknown {
   return new Fault("refused", `Cannot write ${path}: ${reasonOf(error)}`, { cause: error });
 }
 
-/** Deno's words tell the call and the path once more. */
+/** Deno's message repeats the call and the path. */
 function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.IsADirectory) return "it is a folder; name a file in it";
   if (error instanceof Deno.errors.AlreadyExists) return "it is a file; name a folder";
@@ -276,7 +276,7 @@ function report(call: Call, told: Told): void {
   if (told.path === STDOUT) return;
   if (call.json) return call.out.json(told);
   const { path, width, height, source, head, stopped } = told;
-  // The display may have gone since its picture was taken.
+  // The display may be gone since its picture was taken.
   const by = source === "" ? "" : `, by ${source}`;
   const which = head === 0 ? "" : `, head ${head}`;
   call.out.line(

@@ -1,6 +1,6 @@
 /**
- * A picture of a VM's screen without the daemon's help: from the guest's own producer, as this process sees
- * it in the guest's memory, or by QEMU's screendump over a monitor that nobody uses.
+ * A picture of a VM's screen without the daemon: from a producer in the guest, read in the guest's memory by
+ * this process, or by QEMU's screendump over an unused monitor.
  * @module
  */
 import { QmpScreen } from "../../controls/perception/qmp_screen.ts";
@@ -16,27 +16,27 @@ import { openGuest, pidOf } from "./open_guest.ts";
 import { visible } from "./table.ts";
 import { findRegion, requireRegion } from "./vgpu_view.ts";
 
-/** How long a producer is given to finish a frame. */
+/** Time limit for a producer to finish a frame. */
 const FRAME_WAIT_MS = 2000;
 
-/** What no other source would help against: no such process, no QEMU. */
+/** Errors that no other source would avoid: no such process, not a QEMU. */
 const HOPELESS: ReadonlySet<string> = new Set(["interrupted", "no-endpoint", "bad-argument", "usage"]);
 
-/** A picture that was taken. */
+/** A picture, as taken. */
 export interface LocalShot {
-  /** What it came from. */
+  /** Its source. */
   readonly source: "vgpu" | "qmp";
-  /** The frame's bytes. */
+  /** The frame's pixels. */
   readonly bytes: Uint8Array;
-  /** What describes them. */
+  /** Its description. */
   readonly info: FrameInfo;
 }
 
 /**
- * Takes one.
+ * Takes a picture.
  *
- * @param ref `pid:N`, or an endpoint when it is taken of the guest's producer
- * @param source "vgpu", "qmp", or "auto": whichever there is
+ * @param ref `pid:N`, or an endpoint for the producer in its guest
+ * @param source "vgpu", "qmp", or "auto": the first one available
  * @throws {Fault} `usage`, `busy`, `seam-down`, `not-supported`, `timed-out`
  */
 export async function takeLocally(call: Call, ref: string, source: string): Promise<LocalShot> {
@@ -61,7 +61,7 @@ async function byProducer(call: Call, ref: string, orQmp: boolean, pid: number):
     const found = orQmp ? await findRegion(view, call.signal) : await requireRegion(view, call.signal);
     if (found !== undefined) return { source: "vgpu", ...await sample(found.region, call.signal) };
   } catch (error) {
-    // Without a look into the guest there may still be a monitor.
+    // If the guest's memory cannot be read, there may still be a monitor.
     if (!orQmp || !(error instanceof Fault) || HOPELESS.has(error.code)) throw error;
     why = error;
   }
@@ -88,7 +88,7 @@ async function byQmp(call: Call, ref: string, pid: number): Promise<LocalShot> {
       using source = QmpScreen.open(path);
       return { source: "qmp", ...await sample(source, call.signal) };
     } catch (error) {
-      // Somebody else's monitor: the VM may have another one.
+      // The monitor is in use: the VM may have another one.
       if (!(error instanceof Fault) || error.code !== "busy") throw error;
       last = error;
     }
@@ -96,7 +96,7 @@ async function byQmp(call: Call, ref: string, pid: number): Promise<LocalShot> {
   throw last;
 }
 
-/** Takes one frame, waiting for one that is not being written. */
+/** Takes one frame; waits for one that is not being written. */
 async function sample(
   source: FrameSource,
   signal: AbortSignal,

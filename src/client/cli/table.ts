@@ -1,6 +1,6 @@
 /**
- * Aligned columns for a person. Control characters of names that come from elsewhere are made visible, never
- * sent to the terminal.
+ * Aligned columns for a person. Control characters in names from outside are made visible and never sent to
+ * the terminal.
  * @module
  */
 import { printableName } from "../../base/printable.ts";
@@ -9,7 +9,7 @@ import type { Output, Tone } from "./output.ts";
 /** A cell: text, or text with a tone. */
 export type Cell = string | { readonly text: string; readonly tone: Tone };
 
-/** Prints rows below a head, every column as wide as its widest cell. */
+/** Prints rows below a heading, each column as wide as its widest cell. */
 export function printTable(out: Output, head: readonly string[], rows: readonly (readonly Cell[])[]): void {
   const widths = head.map((title, i) =>
     Math.max(title.length, ...rows.map((row) => textOf(row[i] ?? "").length))
@@ -18,7 +18,7 @@ export function printTable(out: Output, head: readonly string[], rows: readonly 
   for (const row of rows) out.line(line(out, row, widths));
 }
 
-/** One row. Widths beyond the last column are not padded. */
+/** One row. The last column is not padded. */
 export function line(out: Output, row: readonly Cell[], widths: readonly number[]): string {
   let text = "";
   row.forEach((cell, i) => {
@@ -31,9 +31,9 @@ export function line(out: Output, row: readonly Cell[], widths: readonly number[
 }
 
 /**
- * Text that a terminal shows as it stands, in the reversible form of `printable.ts` for names; not cut,
- * because what a person asked for is shown whole. Names of a guest are in this form under `--json`, too: what
- * is not text has no other there.
+ * Text that is safe to show on a terminal, in the reversible form of `printable.ts` for names; not cut,
+ * because the user has asked for it. A guest's names have this form under `--json` as well, where bytes that
+ * are not text have no other.
  */
 export function visible(text: string): string {
   return printableName(text);

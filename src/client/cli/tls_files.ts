@@ -1,5 +1,5 @@
 /**
- * The certificate and the key of `vmsig web`, out of the files that --tls-cert and --tls-key name.
+ * The certificate and the key of `vmsig web`, from the files named by --tls-cert and --tls-key.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -7,13 +7,13 @@ import { printable } from "../../base/printable.ts";
 import type { TlsFiles } from "../../web/http_listener.ts";
 
 const OTHERS = 0o077;
-/** Bytes of a certificate chain or a key at most. */
+/** Size limit of a certificate chain or a key, bytes. */
 const MOST_PEM_BYTES = 1 << 20;
 
 /**
- * Reads a certificate and its key. The key must be this user's and nobody else's to read.
+ * Reads a certificate and its key. The key must belong to this user and be readable by nobody else.
  *
- * @throws {Fault} `refused` with why
+ * @throws {Fault} `refused` with the reason
  */
 export async function readTls(certPath: string, keyPath: string): Promise<TlsFiles> {
   const cert = await readPem(certPath, "certificate", /-----BEGIN CERTIFICATE-----/, false);
@@ -25,7 +25,7 @@ async function readPem(path: string, what: string, begins: RegExp, isSecret: boo
   const refuse = (why: string, cause?: unknown) =>
     new Fault("refused", `Cannot use the ${what} in ${printable(path)}: ${why}`, { cause });
   try {
-    // To open a FIFO would wait for who writes to it, and no signal would end that.
+    // Opening a FIFO would wait for a writer, and no signal would end that.
     if (!(await Deno.stat(path)).isFile) throw refuse("it is not a plain file");
     using file = await Deno.open(path);
     const { isFile, mode, uid, size } = await file.stat();

@@ -13,7 +13,7 @@ import { usage } from "./command_line.ts";
 import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
-/** All of it is held in memory while it is read. */
+/** The whole recording is in memory while it is read. */
 const MAX_BYTES = 2 ** 31;
 
 /** The command. */

@@ -11,11 +11,11 @@ import type { ClientEvent } from "../client_event.ts";
 import type { MemoryView } from "../memory_view.ts";
 import type { RosterEntry } from "../roster_view.ts";
 
-/** A VM without a copy. */
+/** A VM whose memory was not copied. */
 export interface Uncopied {
   /** Its name. */
   readonly name: string;
-  /** Why there is none. */
+  /** The reason. */
   readonly why: string;
 }
 
@@ -27,16 +27,16 @@ export class UncopiedMemory {
   readonly #left: Uncopied[] = [];
 
   /**
-   * Begins with the VMs that are there.
+   * Begins with the existing VMs.
    *
-   * @param memory what the daemon says of their memory
+   * @param memory what the daemon has reported about their memory
    */
   constructor(memory: MemoryView, roster: readonly Pick<RosterEntry, "endpoint" | "name">[]) {
     this.#memory = memory;
     for (const { endpoint, name } of roster) this.#names.set(endpoint, name);
   }
 
-  /** Takes an event in: VMs come and go. */
+  /** Processes an event: VMs come and go. */
   update(event: ClientEvent): void {
     if (event.kind !== KIND.ROSTER) return;
     const { endpoint } = event;
@@ -54,7 +54,7 @@ export class UncopiedMemory {
     this.#copied.add(endpoint);
   }
 
-  /** Those without a copy, those that were detached first. */
+  /** The VMs without a copy; detached ones first. */
   list(): Uncopied[] {
     const rest = [...this.#names].filter(([endpoint]) => !this.#copied.has(endpoint));
     return [...this.#left, ...rest.map(([endpoint, name]) => ({ name, why: this.#whyNot(endpoint) }))];

@@ -1,5 +1,5 @@
 /**
- * `vmsig vgpu`: what the guest's vgpu producer reports, and what is asked of it.
+ * `vmsig vgpu`: shows what the guest's vgpu producer reports, and sends it requests.
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
@@ -231,7 +231,7 @@ async function set(
   }
 }
 
-/** The write as the daemon's memory seam does it: the sequence word odd, the source, the word even. */
+/** Writes as the daemon's memory seam does: the sequence word odd, the contents, the word even. */
 function store(qemu: QemuRam, os: GuestOs, write: ControlWrite, generation: number): void {
   const space = os.kernel.withRoot(write.root);
   const { ok, runs } = space.runs(write.gva, 4);
@@ -246,7 +246,7 @@ function store(qemu: QemuRam, os: GuestOs, write: ControlWrite, generation: numb
   if (!done) throw new Fault("not-mapped", "Cannot write the control block: it is not in QEMU's shared RAM");
 }
 
-/** A read that a writer may keep busy for a moment. */
+/** A read that a writer may disturb for a moment. */
 async function settled(read: () => ReadResult, region: VgpuRegion): Promise<void> {
   for (let attempt = 0;; attempt++) {
     const result = read();

@@ -100,11 +100,12 @@ async function query({ number, json, out, signal }: Call, client: Client, ref: s
 }
 
 /**
- * No QEMU up to 11 has a QMP command that suspends its guest: suspending is the guest's own act (ACPI S3, of
- * which QEMU hears when it is done), and the machine has no sleep button that could be pressed. It is known
- * without asking, but a VM that is suspended already, or is not there, is told as that.
+ * QEMU up to version 11 has no QMP command that suspends its guest: suspending is the guest's own action
+ * (ACPI S3, of which QEMU is told when it is done), and the machine has no sleep button that could be
+ * pressed. This is known without asking, but a VM that is suspended already, or is not there, is reported as
+ * such.
  *
- * @throws {Fault} `not-supported` with what would do it
+ * @throws {Fault} `not-supported` with an alternative
  */
 async function suspend(call: Call, client: Client, ref: string): Promise<void> {
   const { state } = await client.vmState(ref, { ...timeoutOf(call.number("timeout")), signal: call.signal });
@@ -117,8 +118,8 @@ async function suspend(call: Call, client: Client, ref: string): Promise<void> {
   }
   throw new Fault(
     "not-supported",
-    `Cannot suspend ${name}: QEMU has no command for it, only the guest can suspend itself; run "systemctl suspend" ` +
-      `in it (or guest-suspend-ram of its QEMU guest agent), or pause it from here with "vmsig vm ${name} stop"`,
+    `Cannot suspend ${name}: QEMU has no command for it, only the guest can suspend itself; run "vmsig agent ${name} ` +
+      `suspend" (by its guest agent) or "systemctl suspend" in it, or pause it with "vmsig vm ${name} stop"`,
   );
 }
 

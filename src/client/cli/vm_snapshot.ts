@@ -12,7 +12,7 @@ import { note } from "./note.ts";
 import { ProgressLine } from "./progress_line.ts";
 import { printTable, visible } from "./table.ts";
 
-/** What is done to one snapshot. */
+/** Operations on one snapshot. */
 export type SnapshotVerb = "save" | "load" | "delete";
 
 const DOING: Readonly<Record<SnapshotVerb, string>> = { save: "saving", load: "loading", delete: "deleting" };
@@ -40,17 +40,17 @@ export async function listSnapshots(
   if (job !== null) note(call, `under way: ${visible(job.operation)} ${visible(job.name)}`);
 }
 
-/** A change to one snapshot. */
+/** An operation on one snapshot. */
 export interface SnapshotChange {
   /** The VM's name or number. */
   readonly ref: string;
-  /** What is done. */
+  /** The operation. */
   readonly verb: SnapshotVerb;
   /** The snapshot's name. */
   readonly name: string;
 }
 
-/** Saves, loads or deletes a snapshot, and shows how long that has taken so far. */
+/** Saves, loads or deletes a snapshot, and shows the elapsed time. */
 export async function changeSnapshot(
   call: Call,
   client: Client,
@@ -100,7 +100,7 @@ function rowOf({ name, savedMs, clockMs, stateBytes, missing }: VmSnapshot): str
   ];
 }
 
-/** 3:07:09 for three hours and some. */
+/** 3:07:09 for three hours and seven minutes. */
 function clockOf(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   const two = (value: number) => `${value}`.padStart(2, "0");

@@ -13,7 +13,7 @@ import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
 const TAKES: readonly TakeBy[] = ["key", "click", "connect"];
-/** A password is the first line, of which eight bytes count. */
+/** A password is the first line, of which eight bytes are used. */
 const MOST_PASSWORD_BYTES = 4096;
 
 /** The command. */
@@ -89,7 +89,7 @@ resets, ends or returns, and when the daemon restarts.`,
     const [head, idleMs, perSecond] = [call.number("head"), call.number("idle"), call.number("fps")];
     await using screen = new VncScreen({
       client,
-      // By its name, so that it is found again when it comes back.
+      // By its name, so that it is found again when it returns.
       ref: name,
       name,
       takeBy: call.flag("view-only") ? "never" : take as TakeBy | undefined ?? "key",
@@ -112,7 +112,7 @@ resets, ends or returns, and when the daemon restarts.`,
   },
 };
 
-/** Until Ctrl-C, or until the daemon does not let this control in any more. */
+/** Until Ctrl-C, or until the daemon no longer admits this control. */
 async function ended(call: Call, events: AsyncIterable<unknown> & { end(): void }): Promise<void> {
   call.signal.addEventListener("abort", () => events.end(), { once: true });
   if (call.signal.aborted) events.end();

@@ -1,5 +1,5 @@
 /**
- * `vmsig wait`: until something shows on a VM's screen, runs in its guest, or holds of the VM.
+ * `vmsig wait`: waits until something appears on a VM's screen, runs in its guest, or is true of the VM.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -26,7 +26,7 @@ import { visible } from "./table.ts";
 
 /** Options of which exactly one is given. */
 const CONDITIONS = ["text", "image", "still", "change", "process", "state", "ready"] as const;
-/** Bytes of a PNG file that is looked for. */
+/** Size limit of a PNG file to look for, bytes. */
 const MAX_IMAGE_FILE = 64 * 1024 * 1024;
 
 /** The command. */
@@ -130,7 +130,7 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
     const result = await waitFor(client, ref, condition, {
       signal: call.signal,
       fresh: call.flag("fresh"),
-      // With a time limit the error says it, and is the one line there is.
+      // With a time limit the error reports it, and is the only line.
       ...(timeoutMs === undefined
         ? {
           onAbsent: (text: string) => note(call, `${text}; waiting until it comes (--timeout MS gives up)`),
@@ -138,7 +138,7 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
             note(call, `so far ${text}; waiting until that changes (--timeout MS gives up)`),
         }
         : {}),
-      // What the daemon took to come is of the time, too.
+      // The time spent waiting for the daemon counts as well.
       ...(timeoutMs === undefined ? {} : { timeoutMs, sinceMs: startMs }),
       ...(head === undefined ? {} : { head }),
     });
@@ -163,7 +163,7 @@ async function joined(call: Call, ref: string, condition: WaitCondition, timeout
   if (!("ready" in condition) || call.nats !== undefined) return await join();
   const { whenItListens } = await import("./wait_daemon.ts");
   const onAbsent = (why: string) => {
-    // With a time limit the error says it, and is the one line there is.
+    // With a time limit the error reports it, and is the only line.
     if (timeoutMs === undefined) note(call, `${why}; waiting until it comes (--timeout MS gives up)`);
   };
   return await whenItListens({ join, signal: call.signal, timeoutMs, onAbsent });
@@ -237,7 +237,7 @@ function expressionOf(text: string): RegExp {
 async function readImage(path: string): Promise<Uint8Array> {
   try {
     const { size, isFile } = await Deno.stat(path);
-    // Opening a FIFO would wait for who writes to it, and no signal would end that.
+    // Opening a FIFO would wait for a writer, and no signal would end that.
     if (!isFile) throw new Fault("bad-argument", "it is not a plain file");
     if (size <= MAX_IMAGE_FILE) return await Deno.readFile(path);
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * Waiting for the daemon itself: `vmsig wait NAME --ready` may be typed right behind `vmsig serve &`.
+ * Waits for the daemon itself, so that `vmsig wait NAME --ready` may directly follow `vmsig serve &`.
  * @module
  */
 import { isOsError } from "../../../ffi/os_error.ts";
@@ -9,24 +9,24 @@ import { pause } from "../pause.ts";
 
 const LOOK_MS = 50;
 
-/** What is waited for, and how long. */
+/** The options of the wait. */
 export interface DaemonWait {
   /** Joins the bus. */
   readonly join: () => Promise<Client>;
-  /** Ends the waiting. */
+  /** Aborts the wait. */
   readonly signal: AbortSignal;
-  /** How long at most; for ever when it is left out. */
+  /** Time limit, ms; omitted: none. */
   readonly timeoutMs: number | undefined;
-  /** Told once, when there is nobody at first. */
+  /** Called once if there is no daemon at first. */
   readonly onAbsent: (why: string) => void;
 }
 
 /**
- * Joins a daemon whose socket is not there yet, or on whose socket nobody listens: one that was killed leaves
- * its file, and may be started again. What no time can mend, such as a socket that this user may
- * not open, is not waited for.
+ * Joins a daemon whose socket does not exist yet, or has no listener: a daemon that was killed leaves the
+ * file, and may be started again. Errors that waiting cannot fix, such as a socket that this user may not
+ * open, are reported at once.
  *
- * @throws {Fault} as `connect` does; `unreachable` when no daemon has come in time
+ * @throws {Fault} as `connect` does; `unreachable` when no daemon has appeared in time
  */
 export async function whenItListens({ join, signal, timeoutMs, onAbsent }: DaemonWait): Promise<Client> {
   const endMs = performance.now() + (timeoutMs ?? Infinity);

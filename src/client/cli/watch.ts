@@ -1,5 +1,5 @@
 /**
- * `vmsig watch`: events as they come.
+ * `vmsig watch`: events as they arrive.
  * @module
  */
 import type { EndpointId } from "../../base/ids.ts";
@@ -21,7 +21,7 @@ import { EventLine } from "./event_line.ts";
 import { visible } from "./table.ts";
 import { valuesOf, watchValues } from "./watch_memory.ts";
 
-/** A panic's own line, and what a Linux kernel prints behind it before it tells the host. */
+/** A panic's own line, and what a Linux kernel prints after it before it informs the host. */
 const CRASH_RECORDS = 40;
 
 /** The command. */
@@ -103,7 +103,7 @@ Kinds: ${upKinds().join(", ")}.`,
       : 0;
     const isWithLogs = last > 0 && (wanted === undefined || wanted.includes("VMHOST"));
     await using client = await call.connect({
-      // The roster gives names to the numbers, whatever is to be shown; the log of a crash is in memory.
+      // The roster is needed for names, whatever is shown; the log of a crash is in memory.
       ...(wanted === undefined ? {} : {
         sources: [...new Set<SourceName>([...wanted, "CORE", ...isWithLogs ? ["MEMCTX" as const] : []])],
       }),
@@ -163,7 +163,7 @@ function crashLines(log: CrashLog | undefined): string[] {
     : log.records.flatMap(logLines);
 }
 
-// An OVERRUN that was not asked for means that asked-for events were lost: it goes where errors go.
+// An OVERRUN that was not requested means that requested events were lost: it is reported like an error.
 function tellLoss(call: Call, event: ClientEvent): void {
   const lost = event.as("OVERRUN")?.lost ?? 0;
   note(call, `${lost} events were lost, because this watch was too slow`, "dropped");
@@ -173,7 +173,7 @@ function tellAway(call: Call): void {
   note(call, "the daemon is away; waiting for the next one", "unreachable");
 }
 
-/** An endpoint that is to be shown: by its name, for another daemon may give it another number. */
+/** An endpoint to show, by name, because another daemon may give it another number. */
 type Shown = { readonly name: string } | { readonly number: EndpointId };
 
 async function shownOf(client: Client, ref: string): Promise<Shown> {
@@ -183,7 +183,7 @@ async function shownOf(client: Client, ref: string): Promise<Shown> {
 
 function concerns({ roster }: Client, event: ClientEvent, shown: Shown): boolean {
   if ("number" in shown) return shown.number === event.endpoint;
-  // An entry that is gone has left the roster already.
+  // An entry that is gone has already been removed from the roster.
   return (event.as("ROSTER")?.name ?? roster.get(event.endpoint)?.name) === shown.name;
 }
 
@@ -203,7 +203,7 @@ function sourceNames(): string[] {
   return Object.keys(SOURCE).filter((name) => name !== "NONE");
 }
 
-/** Kinds that a program is told of. */
+/** Kinds that are reported to a program. */
 function upKinds(): string[] {
   const classes: readonly number[] = [CLASS.UP, CLASS.LOCAL];
   return Object.entries(KIND).filter(([, kind]) => classes.includes(KIND_CLASS[kind] ?? CLASS.UNKNOWN))

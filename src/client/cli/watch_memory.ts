@@ -21,7 +21,7 @@ const MAX_LIST_BYTES = 16 * 1024 * 1024;
 const WIDTHS = [13, 12, 10, 28];
 const TITLES = ["SECONDS", "ENDPOINT", "PROCESS", "ADDRESS", "VALUE"];
 
-/** What `--memory` names, on the line or in files, in its order. */
+/** The values named by `--memory`, on the line or in files, in order. */
 export function valuesOf(call: Call): WatchedValue[] {
   return call.steps.filter(({ option }) => option === "memory")
     .flatMap(({ text }) => text.startsWith("@") ? valuesIn(text.slice(1)) : [valueOf(text, "--memory")]);
@@ -105,7 +105,7 @@ function printObject(out: Output, client: Client, values: readonly WatchedValue[
   };
   if (event.what === "unreadable") return out.json({ ...head, ...place, reason: event.reason });
   const { bytes, value, isFirst } = event;
-  // Numbers that a double does not hold are text.
+  // Numbers that a double cannot hold are text.
   const number = value === undefined
     ? {}
     : { value: value < 2n ** 53n ? Number(value) : `0x${value.toString(16)}` };

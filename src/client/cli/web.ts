@@ -1,5 +1,5 @@
 /**
- * `vmsig web`: the page on which people see all VMs, look into one, and take its keyboard over.
+ * `vmsig web`: a page on which people see all VMs, look at one, and use its keyboard and mouse.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -86,7 +86,7 @@ use --origin.`,
     let origins = given;
     const linkOf = (secret: string) => `${origins[0]}/#enter=${secret}`;
     const tokens = new Tokens(file, (secret) => tell(`the link was used; the next one: ${linkOf(secret)}`));
-    // The port is known once it listens; nobody is answered before there is a server.
+    // The port is known once it listens; requests are answered only once there is a server.
     const ready = Promise.withResolvers<WebServer>();
     ready.promise.catch(() => {});
     const handler = async (request: Request) => await (await ready.promise).handle(request);
@@ -126,7 +126,7 @@ use --origin.`,
       ready.reject(error);
       throw error;
     } finally {
-      // Those who are connected are sent away by now; nobody is waited for.
+      // Connected clients have been disconnected by now; it waits for nobody.
       await end();
     }
   },
@@ -136,12 +136,12 @@ function isLoopback(hostname: string): boolean {
   return hostname === "127.0.0.1" || hostname === "::1";
 }
 
-/** Names that are tried at the start at most. */
+/** Maximum number of names that are tried at the start. */
 const MOST_TRIED = 16;
 
 /**
- * Joins once for each, so that what is wrong is told at the start and not to the first who logs in: without
- * a daemon, or a rule for this user, the command ends; a name of the tokens that has no rule is a note.
+ * Joins once for each name, so that errors are reported at the start and not at the first login: without a
+ * daemon, or a rule for this user, the command ends; a token's name without a rule is only a note.
  */
 async function tryToJoin(
   join: Join,

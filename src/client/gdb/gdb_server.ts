@@ -1,6 +1,6 @@
 /**
- * Serves one target to one GDB at a time. What a GDB asks waits its turn; one that asks without waiting for
- * answers is sent away. When it goes, however it does, the VM runs again if it had stopped it.
+ * Serves one target to one GDB at a time. Requests are queued; a GDB that sends requests without waiting for
+ * answers is disconnected. When it disconnects for any reason, the VM resumes if it had stopped it.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -12,14 +12,14 @@ import type { GdbTarget } from "./gdb_target.ts";
 import { type GdbInput, packetOf, PacketReader } from "./packets.ts";
 import { peerUid } from "./peer_uid.ts";
 
-/** Packets of one GDB that wait: it sends one, and then waits for the answer. */
+/** Queue limit of requests: GDB sends one and then waits for the answer. */
 const MAX_WAITING = 64;
-/** Bytes of answers that it has not read. */
+/** Limit of unread answers, bytes. */
 const MAX_BUFFERED = 1024 * 1024;
 
-/** What a server tells. */
+/** Receives a server's messages. */
 export interface GdbServerNews {
-  /** In words, escaped. */
+  /** A message, escaped. */
   onNote(text: string): void;
 }
 
@@ -28,7 +28,7 @@ export class GdbServer implements ViewerServer, AsyncDisposable {
   readonly #target: GdbTarget;
   readonly #news: GdbServerNews;
   #link: GdbLink | undefined;
-  /** The link waits for the one before it. */
+  /** The new connection waits for the previous one to end. */
   #isWaiting = false;
 
   /** Serves a target. */
@@ -37,12 +37,12 @@ export class GdbServer implements ViewerServer, AsyncDisposable {
     this.#news = news;
   }
 
-  /** One that is leaving makes room: the next one is answered when the VM is as it was. */
+  /** A connection that is ending makes room: the next one is served once the VM is in its former state. */
   get isFull(): boolean {
     return this.#link !== undefined && (!this.#link.isEnded || this.#isWaiting);
   }
 
-  /** Over the loopback only whoever runs the server, and root. */
+  /** Over the loopback interface, only the server's user and root may connect. */
   admits(conn: Deno.Conn): boolean {
     if (conn.remoteAddr.transport !== "tcp") return true;
     const uid = peerUid(conn.localAddr as Deno.NetAddr, conn.remoteAddr);
@@ -79,7 +79,7 @@ export class GdbServer implements ViewerServer, AsyncDisposable {
     this.#link?.onEnd();
   }
 
-  /** Sends a GDB away, and waits until all is as it was before it came. */
+  /** Disconnects a GDB, and waits until the VM is in its former state. */
   async [Symbol.asyncDispose](): Promise<void> {
     const link = this.#link;
     link?.end();
@@ -87,7 +87,7 @@ export class GdbServer implements ViewerServer, AsyncDisposable {
   }
 }
 
-/** One GDB. */
+/** One connected GDB. */
 class GdbLink implements ViewerInput, GdbPeer {
   readonly #target: GdbTarget;
   readonly #transport: ViewerTransport;
@@ -119,12 +119,12 @@ class GdbLink implements ViewerInput, GdbPeer {
     this.#session = new GdbSession(target, this);
   }
 
-  /** Whether it has gone, or is to go. */
+  /** Whether it has disconnected, or is about to. */
   get isEnded(): boolean {
     return this.#isEnded;
   }
 
-  /** Resolves when it has gone and the VM is as it was. */
+  /** Resolves when it has disconnected and the VM is in its former state. */
   get left(): Promise<void> {
     return this.#left.promise;
   }
@@ -163,7 +163,7 @@ class GdbLink implements ViewerInput, GdbPeer {
     this.#do(() => this.#session.onEnd());
   }
 
-  /** Ends it; a VM that it had stopped goes on. */
+  /** Ends it; a VM that it had stopped resumes. */
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;

@@ -1,10 +1,10 @@
 /**
- * One GDB that is attached: answers its packets, one after the other. GDB assumes that its target stands
- * still. A VM is stopped only on request (an interrupt, `monitor stop`, or `--stop`); otherwise GDB reads it
- * while it runs.
+ * One attached GDB: answers its requests, one after the other. GDB assumes that its target is stopped, but
+ * the VM is stopped only on request (an interrupt, `monitor stop`, or `--stop`); otherwise GDB reads it while
+ * it runs.
  *
- * Numbers in packets are checked, lengths bounded; what cannot be done is an error to GDB and a line for the
- * person who runs the server, since GDB 13 shows no text for most errors.
+ * Numbers in requests are checked and lengths bounded. What cannot be done is an error to GDB and a line for
+ * the person who runs the server, since GDB 13 shows no text for most errors.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -16,7 +16,7 @@ import { hexNumber, hexText, rangeOf, xmlText } from "./packet_words.ts";
 import { bytesOf, textOfBody } from "./packets.ts";
 import type { RegisterValues } from "./x86_registers.ts";
 
-/** Bytes of memory that one answer holds: two digits each. */
+/** Limit of memory per answer, bytes: two digits each. */
 const MAX_MEMORY_BYTES = MAX_GDB_PACKET / 2 - 16;
 const THREADS_PER_PACKET = 400;
 const REFUSED = "E01";
@@ -32,11 +32,11 @@ monitor offset   by how much the kernel was moved (KASLR)
 /** An answer's body; undefined for none. */
 type Answer = string | Uint8Array | undefined;
 
-/** Where a session's answers go. */
+/** The outputs of a session. */
 export interface GdbPeer {
   /** Sends a packet with this body. */
   send(body: string | Uint8Array): Promise<void>;
-  /** A line for whoever runs the server. */
+  /** Prints a line for the person who runs the server. */
   note(text: string): void;
 }
 
@@ -45,27 +45,27 @@ export class GdbSession {
   readonly #target: GdbTarget;
   readonly #peer: GdbPeer;
   #threads: readonly GdbThread[] = [];
-  /** The thread that `g` is about. */
+  /** The thread that `g` refers to. */
   #chosen = 1;
-  /** GDB waits for it to stop. */
+  /** GDB is waiting for it to stop. */
   #isResumed = false;
   #lastRefusal = "nothing";
   #sent: { readonly name: string; readonly bytes: Uint8Array | undefined } | undefined;
-  /** How many threads qfThreadInfo and qsThreadInfo have listed. */
+  /** Number of threads already listed by qfThreadInfo and qsThreadInfo. */
   #listed = 0;
   #registers: { readonly id: number; readonly values: RegisterValues } | undefined;
-  /** Whether acknowledgements are left out from now on. */
+  /** Whether acknowledgements are off from now on. */
   isWithoutAcks = false;
-  /** Whether GDB has gone. */
+  /** Whether GDB has disconnected. */
   isOver = false;
 
-  /** A session with a target that is attached. */
+  /** A session with an attached target. */
   constructor(target: GdbTarget, peer: GdbPeer) {
     this.#target = target;
     this.#peer = peer;
   }
 
-  /** Answers a packet. */
+  /** Answers a request. */
   async take(body: Uint8Array): Promise<void> {
     const text = textOfBody(body);
     try {
@@ -86,13 +86,13 @@ export class GdbSession {
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#refuse(error);
-      // GDB waits for a stop in any case: it gets one, with the note that the VM goes on.
+      // GDB waits for a stop in any case: it gets one, with the note that the VM continues.
       await this.#say(`${messageOf(error)}\nThe VM keeps running; what follows is read while it runs.\n`);
       await this.#stopped(SIGINT);
     }
   }
 
-  /** The VM stands still, by whatever. */
+  /** The VM was stopped, for whatever reason. */
   async onStop(): Promise<void> {
     this.#registers = undefined;
     if (this.#isResumed) await this.#stopped(SIGTRAP);
@@ -137,7 +137,7 @@ export class GdbSession {
         this.isOver = true;
         return "OK";
       case "k":
-        // The one packet that is not answered.
+        // The only packet without an answer.
         this.isOver = true;
         return undefined;
       case "Z":
@@ -201,7 +201,7 @@ export class GdbSession {
   async #write(range: string, bytes: Uint8Array): Promise<string> {
     const { address, length } = rangeOf(range) ?? { address: 0, length: -1 };
     if (length !== bytes.length) return REFUSED;
-    // GDB asks with no bytes whether there is such a packet.
+    // GDB sends an empty write to find out whether the packet is supported.
     if (length > 0) await this.#target.write(address, bytes);
     return "OK";
   }
@@ -232,7 +232,7 @@ export class GdbSession {
     const fault = new Fault("not-supported", "Cannot step a VM: its monitor only stops it and lets it go on");
     this.#refuse(fault);
     await this.#say(`${fault.message}\n`);
-    // A trap would say that the step was made, and `next` would step for ever.
+    // A trap would report that the step was made, and `next` would step for ever.
     return await this.#stopReply(SIGINT);
   }
 
@@ -307,7 +307,7 @@ export class GdbSession {
     const [, object = "", annex = "", from = "", most = ""] = parts;
     const start = parseInt(from, 16);
     const name = `${object}:${annex}`;
-    // The pieces of one transfer are of one list.
+    // The pieces of one transfer come from one snapshot of the list.
     if (start === 0 || this.#sent?.name !== name) {
       this.#sent = { name, bytes: await this.#object(object, annex) };
     }
@@ -338,7 +338,7 @@ export class GdbSession {
     return undefined;
   }
 
-  /** A refusal is its text: GDB 13 would show an error as digits. */
+  /** A refusal is sent as text, because GDB 13 would show an error as digits. */
   async #monitor(hex: string): Promise<string> {
     try {
       return await this.#obey(hex);
@@ -374,7 +374,7 @@ export class GdbSession {
   #refuse(fault: Fault): string {
     this.#lastRefusal = oneLine(fault.message);
     this.#peer.note(`${fault.code}: ${fault.message}`);
-    // Younger GDBs show the text.
+    // Later versions of GDB show the text.
     return `E.${this.#lastRefusal.replaceAll(/[^ -~]/g, "?")}`;
   }
 

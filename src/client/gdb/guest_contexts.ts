@@ -1,6 +1,6 @@
 /**
- * The memory of one VM's guest for as long as a GDB server runs: opened when the daemon tells of it, closed
- * when its epoch ends, and opened anew after a reset.
+ * The memory of one VM's guest during a GDB server's life: opened when the daemon announces a context, closed
+ * when its epoch ends, and opened again after a reset.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -17,13 +17,13 @@ import { VM_STATE_NUMBER } from "../../event/body_number.ts";
 /** MEMCTX_INVALIDATED.reason. */
 const ENDPOINT_GONE = 1;
 
-/** What a server is told of its VM. */
+/** Events of the VM for a server. */
 export interface GuestNews {
   /** The VM has stopped. */
   onStop(): void;
   /** The VM has ended. */
   onEnd(): void;
-  /** In words: its memory has ended, or is there again. */
+  /** A message: its memory context has ended, or there is a new one. */
   onNote(text: string): void;
 }
 
@@ -55,8 +55,8 @@ export class GuestContexts implements AsyncDisposable {
   /**
    * Opens the memory of a VM. No earlier stream of the client may have taken the context.
    *
-   * @throws {Fault} `no-endpoint`; `no-capability`; `seam-down`, `not-supported` when there is no system that
-   *   is known
+   * @throws {Fault} `no-endpoint`; `no-capability`; `seam-down`, `not-supported` when there is no known
+   *   system
    */
   static async open(client: Client, ref: string, signal: AbortSignal): Promise<GuestContexts> {
     const endpoint = await client.endpoint(ref);
@@ -86,9 +86,9 @@ export class GuestContexts implements AsyncDisposable {
   }
 
   /**
-   * The guest that runs now.
+   * The current guest.
    *
-   * @throws {Fault} `seam-down` when none is known at the moment; `not-supported`
+   * @throws {Fault} `seam-down` when there is none at the moment; `not-supported`
    */
   view(): { readonly view: GuestView; readonly os: GuestOs } {
     const view = this.#view;
@@ -118,7 +118,7 @@ export class GuestContexts implements AsyncDisposable {
       for await (const event of this.#stream) await this.#take(event);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      // The daemon is lost: the code that waits for the client's end reports it.
+      // The daemon was lost: the code that waits for the client's end reports it.
       this.#fault = error;
       await this.#close();
     }

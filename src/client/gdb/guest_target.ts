@@ -1,6 +1,6 @@
 /**
- * What both targets have in common: memory of one address space of the guest, read here and written by the
- * daemon, and the VM that runs or stands still.
+ * The common part of both targets: memory of one address space of the guest, read here and written by the
+ * daemon, and the VM's run state.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -16,7 +16,7 @@ import type { RegisterLayout, RegisterValues } from "./x86_registers.ts";
 export interface TargetSpace {
   /** The space. */
   readonly space: AddressSpace;
-  /** Its root, for writing; the kernel's when left out. */
+  /** Its root, for writing; omitted: the kernel's. */
   readonly root?: number;
 }
 
@@ -29,9 +29,9 @@ export abstract class GuestTarget implements GdbTarget {
   readonly #run: VmRun;
 
   /**
-   * Looks at a guest that is open.
+   * Debugs an open guest.
    *
-   * @throws {Fault} `not-supported` for one that is not of x86-64
+   * @throws {Fault} `not-supported` for one that is not x86-64
    */
   constructor(contexts: GuestContexts) {
     const { architecture } = contexts.view().os.kernel.paging;
@@ -50,7 +50,7 @@ export abstract class GuestTarget implements GdbTarget {
   abstract auxv(): Uint8Array | undefined;
   /** By how much the kernel was moved. */
   abstract offset(): bigint | undefined;
-  /** The space that is looked at. */
+  /** The address space. */
   protected abstract spaceOf(os: GuestOs): TargetSpace;
 
   async read(address: number, length: number): Promise<Uint8Array> {

@@ -1,10 +1,10 @@
 /**
- * The words that packets of GDB's are made of.
+ * Elements of GDB's packets.
  * @module
  */
 import { hexOfBytes } from "../../base/hex.ts";
 
-/** A number of so many digits at most; undefined for anything else. */
+/** A hexadecimal number with at most that many digits; undefined for anything else. */
 export function hexNumber(text: string, mostDigits: number): number | undefined {
   return /^[0-9a-f]+$/i.test(text) && text.length <= mostDigits ? parseInt(text, 16) : undefined;
 }
@@ -16,12 +16,12 @@ export function rangeOf(text: string): { readonly address: number; readonly leng
   return { address: Number(BigInt.asIntN(64, BigInt(`0x${at}`))), length: parseInt(length, 16) };
 }
 
-/** Text as two digits a byte. */
+/** Text as two digits per byte. */
 export function hexText(text: string): string {
   return hexOfBytes(new TextEncoder().encode(text));
 }
 
-/** Text for an attribute of XML. */
+/** Text escaped for an XML attribute. */
 export function xmlText(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll(
     '"',

@@ -1,8 +1,8 @@
 /**
  * Packets of GDB's remote serial protocol ("Debugging with GDB", appendix E): `$body#checksum`, acknowledged
- * by `+` until both sides agree to leave that out, and the byte 0x03 between them, which interrupts. In a
- * body `}` escapes the next byte. Whoever may connect may send anything: packets are bounded, and one that is
- * too long ends its connection.
+ * by `+` until both sides agree to omit that, and between them the byte 0x03, which interrupts. In a body,
+ * `}` escapes the next byte. The input is untrusted: packets are bounded, and one that is too long ends its
+ * connection.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -17,12 +17,12 @@ const MINUS = 0x2d;
 const INTERRUPT = 0x03;
 const LATIN1 = new TextDecoder("latin1");
 
-/** What came. `body` is unescaped; `damaged`: its checksum is wrong. */
+/** A received item. `body` is unescaped; `damaged`: its checksum is wrong. */
 export type GdbInput =
   | { readonly what: "packet"; readonly body: Uint8Array<ArrayBuffer> }
   | { readonly what: "damaged" | "interrupt" | "ack" | "nak" };
 
-/** Takes a stream of bytes apart. */
+/** Splits a stream of bytes into packets. */
 export class PacketReader {
   readonly #body = new Uint8Array(MAX_GDB_PACKET);
   #length = 0;
@@ -31,7 +31,7 @@ export class PacketReader {
   #digit = 0;
 
   /**
-   * What is whole by now.
+   * The complete items so far.
    *
    * @throws {Fault} `too-large` for a packet of more than MAX_GDB_PACKET bytes
    */
@@ -98,7 +98,7 @@ export class PacketReader {
   }
 }
 
-/** A packet around a body: text of one byte a character, or bytes. */
+/** Makes a packet from a body: text with one byte per character, or bytes. */
 export function packetOf(body: string | Uint8Array): Uint8Array<ArrayBuffer> {
   const plain = typeof body === "string" ? bytesOf(body) : body;
   const out = new Uint8Array(2 * plain.length + 4);
@@ -120,7 +120,7 @@ export function packetOf(body: string | Uint8Array): Uint8Array<ArrayBuffer> {
   return out.slice(0, length + 2);
 }
 
-/** A body as text of one character a byte. */
+/** A body as text with one character per byte. */
 export function textOfBody(body: Uint8Array): string {
   return LATIN1.decode(body);
 }

@@ -1,28 +1,28 @@
 /**
- * Who is at the other end of a connection over the loopback: the kernel's tables of TCP sockets have the user
- * of each (proc_pid_net(5)).
+ * The user at the other end of a loopback connection: the kernel's tables of TCP sockets give the user of
+ * each socket (proc_pid_net(5)).
  * @module
  */
 
-/** TCP_ESTABLISHED: a socket that nobody has open any more is shown as root's. */
+/** TCP_ESTABLISHED; in other states, a socket that nobody has open is listed as root's. */
 const ESTABLISHED = "01";
 
 /** An end of a connection. */
 export interface TcpEnd {
-  /** As Deno writes it. */
+  /** The address, as Deno writes it. */
   readonly hostname: string;
   /** Its port. */
   readonly port: number;
 }
 
-/** The user of the peer's socket; undefined when it is not found. */
+/** The user of the peer's socket; undefined if it is not found. */
 export function peerUid(own: TcpEnd, peer: TcpEnd): number | undefined {
   const isV6 = peer.hostname.includes(":");
   return uidIn(Deno.readTextFileSync(isV6 ? "/proc/net/tcp6" : "/proc/net/tcp"), own, peer);
 }
 
 /**
- * The user of the peer's socket in a table's text: the one whose own end is the peer's.
+ * The user of the peer's socket in a table's text: the entry whose local end is the peer's.
  *
  * @param table the text of /proc/net/tcp or tcp6
  */
@@ -38,7 +38,7 @@ export function uidIn(table: string, own: TcpEnd, peer: TcpEnd): number | undefi
   return undefined;
 }
 
-/** As the kernel writes an end: the address as a word of the machine, then the port. */
+/** An end in the kernel's notation: the address as a machine word, then the port. */
 function endOf({ hostname, port }: TcpEnd): string | undefined {
   const digits = port.toString(16).toUpperCase().padStart(4, "0");
   if (hostname === "::1") return `00000000000000000000000001000000:${digits}`;

@@ -1,6 +1,6 @@
 /**
- * One process of a guest for GDB: its threads, its memory. Registers are those that the kernel saved when a
- * thread entered it; a thread that is on a CPU has none that are known.
+ * One process of a guest for GDB: its threads and memory. Registers are those that the kernel saved when the
+ * thread entered it; for a thread that is running on a CPU they are unknown.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -26,8 +26,8 @@ export class ProcessTarget extends GuestTarget {
   /**
    * Finds the process.
    *
-   * @throws {Fault} `bad-argument` when there is none of that number, or it is the kernel's own;
-   *   `not-supported` when the guest is not Linux
+   * @throws {Fault} `bad-argument` when there is no such pid, or it is a kernel thread; `not-supported` when
+   *   the guest is not Linux
    */
   constructor(contexts: GuestContexts, pid: number) {
     super(contexts);
@@ -59,7 +59,7 @@ export class ProcessTarget extends GuestTarget {
     return Promise.resolve(this.#threads().map(({ tid }) => ({ id: tid, name })));
   }
 
-  /** Registers of a thread; none that are not known. */
+  /** Registers of a thread; unknown ones are omitted. */
   registers(id: number): Promise<RegisterValues> {
     const thread = this.#threads().find(({ tid }) => tid === id);
     return Promise.resolve(
@@ -74,12 +74,12 @@ export class ProcessTarget extends GuestTarget {
     return this.#linux().auxvOf(this.#process);
   }
 
-  /** By how much the kernel was moved. */
+  /** The offset of the kernel from its link address. */
   offset(): undefined {
     return undefined;
   }
 
-  /** The space that is looked at. */
+  /** The address space. */
   protected spaceOf(os: GuestOs): TargetSpace {
     this.#linux();
     return { space: os.spaceOf(this.#process), root: this.#process.root };
@@ -89,7 +89,7 @@ export class ProcessTarget extends GuestTarget {
     return this.#linux().threadsOf(this.#process).items;
   }
 
-  /** The guest, as long as the process lives in it. */
+  /** The guest, as long as the process exists in it. */
   #linux(): LinuxGuest {
     const { view, os } = this.contexts.view();
     if (view.epoch === this.#epoch && os instanceof LinuxGuest) {

@@ -1,6 +1,6 @@
 /**
- * Stopping a VM for a GDB, and letting it go on: under the POWER lease, which is owned while this has stopped
- * the VM. A VM that somebody else had stopped is left as it is.
+ * Stops and resumes a VM for GDB, under the POWER lease, which is owned while this has stopped the VM. A VM
+ * that somebody else has stopped stays stopped.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -9,28 +9,28 @@ import type { EndpointId } from "../../base/ids.ts";
 import type { Client } from "../client.ts";
 import type { Lease } from "../lease.ts";
 
-/** Whether a VM runs. */
+/** The run state of a VM. */
 export class VmRun {
   readonly #client: Client;
   readonly #endpoint: EndpointId;
-  /** While this has stopped the VM. */
+  /** Owned while this has stopped the VM. */
   #lease: Lease | undefined;
 
-  /** Asks nothing yet. */
+  /** Sends nothing yet. */
   constructor(client: Client, endpoint: EndpointId) {
     this.#client = client;
     this.#endpoint = endpoint;
   }
 
-  /** Whether it runs, asked of it now. */
+  /** Whether it runs, from QEMU. */
   async isRunning(): Promise<boolean> {
     return (await this.#client.vm(this.#endpoint).state()).state === "running";
   }
 
   /**
-   * Stops it, unless it stands still.
+   * Stops it, unless it is stopped.
    *
-   * @throws {Fault} `busy` when another owns the POWER lease; `no-capability`, `outside-grant`
+   * @throws {Fault} `busy` when another control owns the POWER lease; `no-capability`, `outside-grant`
    */
   async stop(): Promise<void> {
     if (!await this.isRunning()) return;
@@ -47,9 +47,9 @@ export class VmRun {
   }
 
   /**
-   * Lets it run, unless it does.
+   * Resumes it, unless it runs.
    *
-   * @throws {Fault} as {@linkcode VmRun.stop}; `refused` for a VM that cannot go on
+   * @throws {Fault} as {@linkcode VmRun.stop}; `refused` for a VM that cannot resume
    */
   async cont(): Promise<void> {
     if (!await this.isRunning()) {
@@ -68,8 +68,8 @@ export class VmRun {
   }
 
   /**
-   * Lets the VM run again when this had stopped it. If another control has taken the lease meanwhile, that
-   * control decides.
+   * Resumes the VM if this had stopped it. If another control has taken the lease meanwhile, that control
+   * decides.
    *
    * @throws {Fault} when it cannot be told to
    */

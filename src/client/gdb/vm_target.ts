@@ -1,5 +1,5 @@
 /**
- * A whole VM for GDB: its virtual processors are the threads, its memory is as the guest's kernel sees it.
+ * A whole VM for GDB: its virtual processors are the threads, its memory is that of the guest's kernel.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -28,7 +28,7 @@ export class VmTarget extends GuestTarget {
     return Array.from({ length: count }, (_, i) => ({ id: i + 1, name: `CPU ${i}` }));
   }
 
-  /** Registers of a thread; none that are not known. */
+  /** Registers of a thread; unknown ones are omitted. */
   async registers(id: number): Promise<RegisterValues> {
     const { body } = await this.#ask(OP.REGISTERS, id - 1);
     if (body.length !== VCPU_STATE_BYTES) {
@@ -42,13 +42,13 @@ export class VmTarget extends GuestTarget {
     return undefined;
   }
 
-  /** By how much the kernel was moved. */
+  /** The offset of the kernel from its link address. */
   offset(): bigint | undefined {
     const { os } = this.contexts.view();
     return os instanceof LinuxGuest ? BigInt(os.note.kernelOffset) : undefined;
   }
 
-  /** The space that is looked at. */
+  /** The address space. */
   protected spaceOf(os: GuestOs): TargetSpace {
     return { space: os.kernel };
   }

@@ -1,7 +1,6 @@
 /**
- * The registers of x86-64 as GDB is told of them: their order in `g`, the target description that names
- * them, and how they are filled from what QEMU or a guest's kernel tells. What nobody tells is "xx…":
- * unavailable, which GDB shows as such.
+ * The registers of x86-64 for GDB: their order in `g`, the target description that names them, and their
+ * values from QEMU or a guest's kernel. An unknown value is "xx…": unavailable, which GDB shows as such.
  *
  * Sources: "Debugging with GDB", appendix G (Standard Target Features, i386); Linux's pt_regs.
  * @module
@@ -46,12 +45,12 @@ const FLAGS = `<flags id="i386_eflags" size="4">${
     .map(([name, bit]) => `<field name="${name}" start="${bit}" end="${bit}"/>`).join("")
 }</flags>`;
 
-/** Registers of one thread, by name; what is missing is unavailable. */
+/** Registers of one thread, by name; missing ones are unavailable. */
 export type RegisterValues = ReadonlyMap<string, bigint>;
 
-/** What GDB is told of the registers of a kind of threads. */
+/** The register layout of a kind of threads. */
 export class RegisterLayout {
-  /** In the order of GDB's numbers. */
+  /** Registers in the order of GDB's numbers. */
   readonly registers: readonly Register[];
   /** target.xml. */
   readonly description: string;
@@ -59,7 +58,7 @@ export class RegisterLayout {
   /**
    * A layout.
    *
-   * @param isSystem whole processors, with their control registers; else a process's threads
+   * @param isSystem for processors, with their control registers; otherwise for a process's threads
    */
   constructor(isSystem: boolean) {
     this.registers = [...CORE, ...SEGMENTS, ...isSystem ? SYSTEM : []];
@@ -72,12 +71,12 @@ export class RegisterLayout {
       (isSystem ? feature("org.vmsig.i386.system", SYSTEM) : "") + "</target>";
   }
 
-  /** All registers, as `g` answers. */
+  /** All registers, for the answer to `g`. */
   all(values: RegisterValues): string {
     return this.registers.map((register) => hexOf(register, values)).join("");
   }
 
-  /** One register, as `p` answers; undefined when there is none of that number. */
+  /** One register, for the answer to `p`; undefined when there is none with that number. */
   one(values: RegisterValues, number: number): string | undefined {
     const register = this.registers[number];
     return register === undefined ? undefined : hexOf(register, values);
@@ -113,7 +112,7 @@ function element({ name, bits, type }: Register): string {
   return `<reg name="${name}" bitsize="${bits}" type="${type}"/>`;
 }
 
-/** Bytes as they lie in memory, or "xx…". */
+/** Bytes in memory order, or "xx…". */
 function hexOf({ name, bits }: Register, values: RegisterValues): string {
   const value = values.get(name);
   if (value === undefined) return "xx".repeat(bits / 8);

@@ -1,6 +1,6 @@
 /**
- * What is asked of QEMU's display over its main D-Bus connection: which consoles there are, their size, a
- * place for a listener, and whether QEMU's main loop runs.
+ * The requests to QEMU's display over its main D-Bus connection: the consoles and their sizes, registering a
+ * listener, and whether QEMU's main loop is running.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -17,24 +17,24 @@ const ROOT = "/org/qemu/Display1";
 const CONSOLE = "org.qemu.Display1.Console";
 const KEYBOARD = "org.qemu.Display1.Keyboard";
 const PROPERTIES = "org.freedesktop.DBus.Properties";
-/** Consoles that are looked at. */
+/** Maximum number of consoles that are examined. */
 const MAX_CONSOLES = 64;
 
-/** Whom it tells. */
+/** The listener of the client. */
 export interface ConsoleOwner {
   /** The console was found; its size is known. */
   onConsole(label: string): void;
-  /** The console has this size from now on; pictures of it may have come before. */
+  /** The console has this size from now on; pictures of that size may have come before. */
   onSize(width: number, height: number): void;
-  /** QEMU has taken the listener, or not, while it has not noticed that the last one is gone. */
+  /** QEMU has accepted the listener, or refused it while it has not noticed that the last one is gone. */
   onRegistered(isTaken: boolean): void;
-  /** QEMU's main loop has gone round since it was asked. */
+  /** QEMU's main loop has run since it was asked. */
   onAnswered(): void;
-  /** These lights of the keyboard are on, bits as KEYBOARD_LEDS has them: told by QEMU 7.2 and later. */
+  /** The keyboard lights that are on, bits as in KEYBOARD_LEDS; reported by QEMU 7.2 and later. */
   onLeds(bits: number): void;
 }
 
-/** Takes an answer, which may be an error. */
+/** Receives an answer, which may be an error. */
 type Reply = (body: WireReader, head: MessageHead) => void;
 
 /** The client of the main connection. */
@@ -44,7 +44,7 @@ export class ConsoleClient implements PeerListener, Disposable {
   readonly #owner: ConsoleOwner;
   readonly #head: number;
   readonly #replies = new Map<number, Reply>();
-  /** Consoles to look at, and graphic ones among those before. */
+  /** Consoles still to be examined, and the number of graphic ones found so far. */
   #consoles: number[] = [];
   #graphic = 0;
   #path = "";
@@ -52,9 +52,9 @@ export class ConsoleClient implements PeerListener, Disposable {
   #height = 0;
 
   /**
-   * Begins to look for the console.
+   * Starts looking for the console.
    *
-   * @param socket whose other end QEMU was given; taken over
+   * @param socket the end of a pair whose other end QEMU was given; owned from now on
    * @param uid our own
    * @param head which of the graphic consoles, from 0
    */
@@ -64,7 +64,7 @@ export class ConsoleClient implements PeerListener, Disposable {
     this.peer = new DBusPeer({ socket, uid, listener: this, maxSinkBytes: 0 });
   }
 
-  /** Whether QEMU owes an answer. */
+  /** Whether an answer from QEMU is pending. */
   get isWaiting(): boolean {
     return !this.isFound || this.#replies.size > 0;
   }
@@ -74,17 +74,17 @@ export class ConsoleClient implements PeerListener, Disposable {
     return this.#path !== "";
   }
 
-  /** Pixels in a row; 0 before it is found. */
+  /** Its width, pixels; 0 before it is found. */
   get width(): number {
     return this.#width;
   }
 
-  /** Rows. */
+  /** Its height, pixels. */
   get height(): number {
     return this.#height;
   }
 
-  /** Has QEMU take a listener's other end; taken over. */
+  /** Passes a listener's other end to QEMU; owned from now on. */
   register(socket: OwnedFd): void {
     assert(this.isFound, "a listener is for a console");
     const message = { path: this.#path, interface: CONSOLE, member: "RegisterListener", signature: "h" };
@@ -94,7 +94,7 @@ export class ConsoleClient implements PeerListener, Disposable {
     this.#replies.set(serial, (_body, { type }) => this.#owner.onRegistered(type === MESSAGE.RETURN));
   }
 
-  /** Asks anything, to hear when QEMU has got to it. */
+  /** Sends any request, to learn when QEMU has processed it. */
   ask(): void {
     this.#getAll(this.#path, CONSOLE, (body, head) => {
       this.#takeProperties(propertiesOf(body, head));
@@ -168,7 +168,7 @@ export class ConsoleClient implements PeerListener, Disposable {
     else this.#takeLights(properties);
   }
 
-  /** Asks for the lights as they are: QEMU signals only that they have changed. */
+  /** Queries the lights, because QEMU signals only that they have changed. */
   #askLights(): void {
     this.#getAll(this.#path, KEYBOARD, (body, head) => {
       // A console without a keyboard has none.

@@ -1,6 +1,6 @@
 /**
- * The body of Listener.CursorDefine as it comes: four numbers, how many bytes follow, and the pixels of a
- * small cursor, which are kept; those of a large one are thrown away.
+ * The body of Listener.CursorDefine as it arrives: four numbers, the number of bytes, and the pixels of a
+ * small cursor, which are kept; those of a large one are discarded.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -11,14 +11,14 @@ import {
 } from "../../event/kinds/pointer_kinds.ts";
 import type { CursorPicture, CursorShape } from "../canvas.ts";
 
-/** A cursor's side at most, whatever is kept of it. */
+/** Maximum width and height of a cursor. */
 const MAX_CURSOR_SIDE = 1024;
-/** Width, height, the pixel that points. */
+/** Width, height, hot spot. */
 const NUMBERS_BYTES = 16;
-/** And the length of what follows. */
+/** The same with the length of the pixels. */
 const HEAD_BYTES = 20;
 
-/** Takes one body. */
+/** Receives one body. */
 export class CursorSink {
   readonly #bodyBytes: number;
   readonly #isLittle: boolean;
@@ -28,7 +28,7 @@ export class CursorSink {
   #words: Int32Array<ArrayBuffer> | undefined;
 
   /**
-   * Takes a body of so many bytes.
+   * For a body of this many bytes.
    *
    * @throws {Fault} `protocol-error` for one without its numbers
    */
@@ -38,19 +38,19 @@ export class CursorSink {
     if (bodyBytes < NUMBERS_BYTES) throw wrong("a cursor is truncated");
   }
 
-  /** What is known of it, once all has come; undefined: it is larger than what can be told. */
+  /** The shape, once complete; undefined: it is larger than can be reported. */
   get shape(): CursorShape | undefined {
     if (this.#came < HEAD_BYTES) this.#begin();
     return this.#shape;
   }
 
-  /** What it looks like; undefined where it is too large, or not whole. */
+  /** The picture; undefined if it is too large, or incomplete. */
   get picture(): CursorPicture | undefined {
     const { shape } = this;
     return shape === undefined || this.#words === undefined ? undefined : { ...shape, words: this.#words };
   }
 
-  /** Takes bytes. @throws {Fault} `protocol-error` for an absurd size */
+  /** Processes bytes. @throws {Fault} `protocol-error` for an absurd size */
   take(bytes: Uint8Array, from: number, to: number): void {
     let at = from;
     if (this.#came < HEAD_BYTES) {
@@ -77,7 +77,7 @@ export class CursorSink {
     }
     if (Math.max(width, height) > MAX_CURSOR_SHAPE_SIDE) return;
     this.#shape = { width, height, hotX, hotY };
-    // QEMU's pixels are words of its own byte order, which is ours: blue, green, red, how opaque.
+    // QEMU's pixels are words in its own byte order, which is ours: blue, green, red, alpha.
     const isWhole = bytes === 4 * width * height && bytes === this.#bodyBytes - HEAD_BYTES;
     if (isWhole && isCursorTold(this.#shape) && width * height <= MAX_CURSOR_SHAPE_PIXELS) {
       this.#words = new Int32Array(width * height);

@@ -1,14 +1,14 @@
 /**
- * A D-Bus connection without a bus, over a unix socket that is given: authentication, messages in and out,
- * descriptors with them. It never waits; it has no promises and no streams, because it lives on a thread that
+ * A D-Bus connection without a bus, over a given unix socket: authentication, messages in both directions,
+ * and their descriptors. It never blocks, and has no promises or streams, because it runs on a thread that
  * waits in epoll.
  *
- * Why not a library: `@homebridge/dbus-native` 0.7.9, the one that works on Deno, reads its messages from a
- * stream in events, keeps each whole (a picture is 4 MB and more), checks no length against the message, no
- * depth and no number of values, and knows no descriptors.
+ * Why not a library: `@homebridge/dbus-native` 0.7.9, the one that works on Deno, reads messages from a
+ * stream in events, buffers each completely (a picture is 4 MB and more), checks neither lengths against the
+ * message nor depth nor the number of values, and does not support descriptors.
  *
- * A body that its listener wants as it comes goes from the buffer of the socket to the listener; any other
- * has {@linkcode MAX_BODY_BYTES} at most and is kept until it is whole.
+ * A body that the listener wants in parts goes from the receive buffer to the listener; any other has at most
+ * {@linkcode MAX_BODY_BYTES} and is buffered until it is complete.
  * @module
  */
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
@@ -30,53 +30,53 @@ import {
 } from "../../dbus/message.ts";
 import { WireReader } from "../../dbus/wire_reader.ts";
 
-/** Bytes of a body that is kept until it is whole. */
+/** Size limit of a buffered body. */
 export const MAX_BODY_BYTES = 65_536;
-/** Bytes that may wait to be sent; a peer that does not read is lost. */
+/** Limit of bytes queued for sending; a peer that does not read is disconnected. */
 const MAX_OUTPUT_BYTES = 65_536;
 const RECEIVE_BYTES = 262_144;
-/** Bytes that are taken in one step at most. */
+/** Bytes processed per step. */
 const STEP_BYTES = 8 * 1024 * 1024;
-/** Descriptors that wait for their message. */
+/** Limit of descriptors that wait for their message. */
 const MAX_FDS = 8;
 
-/** What the sockets are read through: one for all peers of a thread, which are at work one at a time. */
+/** The receive buffer, shared by all peers of a thread, which are served one at a time. */
 let batch: ReceiveBatch | undefined;
 
-/** Takes a body as it comes. */
+/** Receives a body in parts. */
 export interface BodySink {
-  /** The next bytes, from `from` to `to`; they are the peer's again after the call. */
+  /** The next bytes, from `from` to `to`; borrowed for the call. */
   take(bytes: Uint8Array<ArrayBuffer>, from: number, to: number): void;
-  /** The body is whole. */
+  /** The body is complete. */
   end(): void;
 }
 
-/** Whose connection it is. */
+/** The listener of a connection. */
 export interface PeerListener {
-  /** Authentication is over: messages can be sent. */
+  /** Authentication is complete: messages can be sent. */
   onReady(): void;
   /**
-   * A message has begun: how to take its body.
+   * A message has begun: returns how to receive its body.
    *
-   * @returns undefined to keep it and have `onMessage` called
+   * @returns undefined to buffer it, and have `onMessage` called
    */
   sinkOf(head: MessageHead): BodySink | undefined;
   /**
-   * A message is whole.
+   * A message is complete.
    *
    * @param body its values
-   * @param fds the descriptors that came with it; those that are not released are closed afterwards
+   * @param fds its descriptors; those that are not released are closed afterwards
    */
   onMessage(head: MessageHead, body: WireReader, fds: readonly OwnedFd[]): void;
 }
 
-/** How a {@linkcode DBusPeer} is made. */
+/** The options of a {@linkcode DBusPeer}. */
 export interface PeerOptions {
   /** A connected unix stream; taken over. */
   readonly socket: OwnedFd;
-  /** Our own uid, as the kernel tells it to the other side. */
+  /** Our own uid, which the kernel reports to the other side. */
   readonly uid: number;
-  /** Bytes of a body that a sink takes, at most. */
+  /** Size limit of a body that a sink receives. */
   readonly maxSinkBytes: number;
   /** Whom it tells. */
   readonly listener: PeerListener;
@@ -101,7 +101,7 @@ export class DBusPeer implements Disposable {
   readonly #socket: OwnedFd;
   readonly #listener: PeerListener;
   readonly #maxSinkBytes: number;
-  /** A message's head and, unless a sink takes it, its body. */
+  /** A message's header, and its body unless a sink receives it. */
   #store = new Uint8Array(1024);
   #stored = 0;
   #step: Step = { name: "auth", auth: new ClientAuth() };
@@ -110,7 +110,7 @@ export class DBusPeer implements Disposable {
   #fds: OwnedFd[] = [];
   #serial = 0;
 
-  /** Begins to authenticate. */
+  /** Starts authentication. */
   constructor({ socket, uid, listener, maxSinkBytes }: PeerOptions) {
     this.#socket = socket;
     this.#listener = listener;
@@ -135,10 +135,10 @@ export class DBusPeer implements Disposable {
   }
 
   /**
-   * Sends a message, as soon as the socket takes it.
+   * Sends a message as soon as the socket has room.
    *
-   * @param fds descriptors that go with it; taken over
-   * @returns its number
+   * @param fds descriptors to send with it; owned from now on
+   * @returns its serial number
    * @throws {Fault} `seam-down` when the other side does not read
    */
   send(message: Omit<OutgoingMessage, "serial" | "fds">, fds: readonly OwnedFd[] = []): number {
@@ -150,10 +150,10 @@ export class DBusPeer implements Disposable {
   }
 
   /**
-   * Sends what waits, and uses what has come, up to a bound.
+   * Sends queued bytes, and processes received ones, up to a limit.
    *
-   * @returns bytes that came; undefined when the other side is gone
-   * @throws {Fault} what the other side does wrong, as the messages' readers say
+   * @returns number of bytes received; undefined when the other side is gone
+   * @throws {Fault} for violations of the protocol by the other side
    */
   run(): number | undefined {
     if (!this.flush()) return undefined;
@@ -169,7 +169,7 @@ export class DBusPeer implements Disposable {
     }
   }
 
-  /** Sends what waits; false when the other side is gone. */
+  /** Sends queued bytes; false when the other side is gone. */
   flush(): boolean {
     for (let next = this.#output[0]; next !== undefined; next = this.#output[0]) {
       const { bytes, fds, done } = next;
@@ -191,7 +191,7 @@ export class DBusPeer implements Disposable {
     return true;
   }
 
-  /** Nothing comes and goes from now on; the socket stays open until this is disposed of. */
+  /** Stops sending and receiving; the socket stays open until this is disposed of. */
   end(): void {
     this.#step = { name: "ended" };
   }
@@ -265,7 +265,7 @@ export class DBusPeer implements Disposable {
     return used;
   }
 
-  /** Puts bytes behind those that are stored, until so many are there. */
+  /** Appends bytes to the buffer until it has that many. */
   #collect(
     bytes: Uint8Array<ArrayBuffer>,
     at: number,
@@ -328,7 +328,7 @@ export class DBusPeer implements Disposable {
 
   #next(): void {
     this.#stored = 0;
-    // The listener may have ended it.
+    // The listener may have disposed of it.
     if (this.#step.name !== "ended") this.#step = { name: "fixed" };
   }
 

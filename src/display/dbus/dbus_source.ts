@@ -1,16 +1,16 @@
 /**
  * A display source over QEMU's D-Bus display, peer to peer (`-display dbus,p2p=on` and add_client with
- * protocol @dbus-display). While pictures are wanted a listener is registered, which QEMU paints to; else
- * QEMU has nothing to do for us.
+ * protocol @dbus-display). While pictures are wanted, a listener is registered, to which QEMU sends them;
+ * otherwise QEMU does nothing for us.
  *
- * A listener gets all of the picture when it is registered (Scanout), and then what changes (Update), or all
- * of it again. When QEMU's VGA goes into a text mode there is no Scanout: only Updates of a picture of
- * another size, which the console's properties tell, sometimes later. So where an Update does not fit the
- * picture, or the console has another size, the listener is registered anew. An Update that came just before
- * the size is known, and fits the old picture by chance, is seen on it for some ms.
+ * A listener receives the whole picture when it is registered (Scanout), and then changes (Update), or the
+ * whole picture again. When QEMU's VGA enters a text mode there is no Scanout, but only Updates of a picture
+ * of another size, which the console's properties report, sometimes later. So if an Update does not fit the
+ * picture, or the console has another size, the listener is registered again. An Update that arrives just
+ * before the size is known, and happens to fit the old picture, is visible on it for a few ms.
  *
- * Rates: QEMU sends what changes every 30 ms at most, whether or not it is read. So all is painted as it
- * comes, and shown at the pace that is wanted.
+ * Rates: QEMU sends changes at most every 30 ms, whether they are read or not. So everything is drawn as it
+ * arrives, and shown at the requested rate.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -31,13 +31,13 @@ import { ListenerService, type ServiceOwner } from "./listener_service.ts";
 import { OnePicture } from "./one_picture.ts";
 import type { PictureHead } from "./picture_sink.ts";
 
-/** How a {@linkcode DBusSource} is made. */
+/** The options of a {@linkcode DBusSource}. */
 export interface DBusSourceOptions {
-  /** A stream whose other end QEMU was given by add_client; taken over. */
+  /** A stream whose other end QEMU was given by add_client; owned from now on. */
   readonly socket: OwnedFd;
-  /** Our own uid, as the kernel tells QEMU. */
+  /** Our own uid, which the kernel reports to QEMU. */
   readonly uid: number;
-  /** Which of the graphic consoles, from 0; the first unless told. */
+  /** The index of the graphic console; 0 by default. */
   readonly head?: number;
   /** What it paints on. */
   readonly canvas: Canvas;
@@ -47,13 +47,13 @@ export interface DBusSourceOptions {
   readonly nowNs: number;
 }
 
-/** How long QEMU may take to answer, and to send its first picture. */
+/** Time limit of an answer, and of the first picture, ns. */
 const DBUS_TIMEOUT_NS: number = 10 * SECOND;
-/** How long a size that the console tells may wait for its picture. */
+/** Time limit for a picture of the size that the console reports, ns. */
 const SIZE_NEWS_NS = 50 * MS;
-/** How long QEMU has to notice that a listener is gone, before it gets another. */
+/** Time for QEMU to notice that a listener is gone, before it gets another, ns. */
 const RESTART_GAP_NS = 20 * MS;
-/** So often a listener is offered anew when QEMU drops it. */
+/** Number of times that a listener is registered again when QEMU drops it. */
 const MAX_DROPS = 100;
 const MAIN = 1;
 const LISTENER = 2;
@@ -69,23 +69,23 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
   #service: ListenerService | undefined;
   readonly #once = new OnePicture();
   #nowNs: number;
-  /** When QEMU was last heard, or asked something while it owed nothing. */
+  /** When QEMU last sent something, or was asked something while no answer was pending. */
   #heardNs: number;
   #gapNs = NEVER;
   #showNs = -NEVER;
-  /** Whether the canvas has all of the picture, by the listener that is registered. */
+  /** Whether the canvas has the whole picture from the registered listener. */
   #isWhole = false;
-  /** Whether something is painted that is not shown. */
+  /** Whether something was drawn and not shown. */
   #isChanged = false;
-  /** Since when the console has another size than the picture; NEVER while it has not. */
+  /** Since when the console's size has differed from the picture's; NEVER if it does not. */
   #sizeNewsNs = NEVER;
-  /** Whether that was told by the console, behind the picture. */
+  /** Whether the console reported that after the picture. */
   #isConsoleNews = false;
   #registeredNs = -NEVER;
   #unregisteredNs = -NEVER;
-  /** How often QEMU has dropped a listener, one soon after another. */
+  /** Number of listeners that QEMU dropped in quick succession. */
   #drops = 0;
-  /** Whether the listener has to be registered anew. */
+  /** Whether the listener must be registered again. */
   #isStale = false;
   /** What the poller waits for, by its tags. */
   readonly #watched = new Map<number, number>();
@@ -93,7 +93,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
   #mouse: { readonly x: number; readonly y: number; readonly isOn: boolean } | undefined;
   #shape: CursorShape | undefined;
 
-  /** Begins to authenticate; whatever goes wrong from here on is told by `onLost`. */
+  /** Starts authentication; later errors are reported by `onLost`. */
   constructor(options: DBusSourceOptions) {
     this.canvas = options.canvas;
     this.#listener = options.listener;
@@ -144,7 +144,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     this.#begin();
   }
 
-  /** Closes both connections; QEMU stops painting for us. */
+  /** Closes both connections, which ends QEMU's work for us. */
   [Symbol.dispose](): void {
     if (this.#client.peer.fd < 0) return;
     this.#state = "ended";
@@ -226,8 +226,8 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
   }
 
   /**
-   * QEMU has not taken the listener, or has let go of it: QEMU 7.2 does when it notices only now that the one
-   * before has gone (both are "p2p" to it).
+   * QEMU has refused the listener or dropped it: QEMU 7.2 does so when it notices only now that the previous
+   * one is gone (both are "p2p" to it).
    */
   #dropped(): void {
     if (this.#isStale) return;
@@ -253,7 +253,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     return this.#isWatched() || this.#once.isWanted;
   }
 
-  /** What is wanted has changed: registers or unregisters at once. */
+  /** The demand has changed: registers or unregisters at once. */
   #begin(): void {
     if (!this.#isRunning()) return;
     this.#guarded(() => this.#goOn());
@@ -307,13 +307,13 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     this.canvas.commit(this.#nowNs);
   }
 
-  /** When the listener that is registered has had its time; NEVER while it is as it should be. */
+  /** Deadline of the registered listener; NEVER if it works. */
   #restartNs(): number {
     if (this.#service === undefined) return NEVER;
     return this.#isStale ? -NEVER : this.#sizeNewsNs + SIZE_NEWS_NS;
   }
 
-  /** When one is to be registered; NEVER while one is, or before it is known where. */
+  /** When to register one; NEVER while one is registered, or before the console is known. */
   #registerNs(): number {
     const isLacking = this.#service === undefined && this.#client.isFound;
     return isLacking ? this.#unregisteredNs + RESTART_GAP_NS : NEVER;
@@ -324,7 +324,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     const [ours, theirs] = socketPair(SOCKET.STREAM);
     setSendBufferBytes(theirs.fd, PICTURE_SOCKET_BYTES);
     this.#service = new ListenerService(this, ours, this.#uid);
-    // QEMU's main loop waits for this while it takes the listener.
+    // QEMU's main loop waits for this while it accepts the listener.
     this.#service.peer.flush();
     this.#registeredNs = this.#nowNs;
     this.#client.register(theirs);
@@ -342,7 +342,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     this.#once.restart();
   }
 
-  /** Has the poller wait for what both connections wait for. */
+  /** Registers both connections' events with the poller. */
   #watch(): void {
     this.#watchOne(this.#client.peer, MAIN);
     if (this.#service !== undefined) this.#watchOne(this.#service.peer, LISTENER);
@@ -356,7 +356,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     this.#watched.set(tag, events);
   }
 
-  /** Whether QEMU owes an answer, or a picture. */
+  /** Whether an answer or a picture from QEMU is pending. */
   #isOwed(): boolean {
     return this.#client.isWaiting || this.#service !== undefined && !this.#isWhole;
   }

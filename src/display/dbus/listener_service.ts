@@ -1,6 +1,7 @@
 /**
  * The object that QEMU calls with its pictures: org.qemu.Display1.Listener, served on a connection of its
- * own. Each call that wants an answer gets one, in the same turn: QEMU's main loop waits for some of them.
+ * own. Each call that needs an answer gets one in the same turn, because QEMU's main loop waits for some of
+ * them.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -16,7 +17,7 @@ import { type MapArea, MappedPicture } from "./mapped_picture.ts";
 import { type PictureOwner, PictureSink } from "./picture_sink.ts";
 
 const LISTENER = "org.qemu.Display1.Listener";
-/** Pictures in shared memory; QEMU looks for its name among the listener's Interfaces (10 and later). */
+/** Pictures in shared memory; QEMU looks for this name in the listener's Interfaces (10 and later). */
 const MAP = "org.qemu.Display1.Listener.Unix.Map";
 const PROPERTIES = "org.freedesktop.DBus.Properties";
 /** Bytes before the pixels of the longest body. */
@@ -26,11 +27,11 @@ const PREFIX_BYTES = 64;
 export interface ServiceOwner extends PictureOwner {
   /** QEMU has no picture at the moment. */
   disabled(): void;
-  /** Where the guest has put its cursor. */
+  /** The position of the guest's cursor. */
   mouse(x: number, y: number, isOn: boolean): void;
-  /** What its cursor looks like; undefined: like nothing that can be told. `picture`: of a small one. */
+  /** The shape of the cursor; undefined: unknown. `picture`: that of a small one. */
   cursor(shape: CursorShape | undefined, picture: CursorPicture | undefined): void;
-  /** Something has changed that cannot be painted: all of the picture is needed anew. */
+  /** A change that cannot be drawn: the whole picture is needed again. */
   missed(): void;
 }
 
@@ -38,7 +39,7 @@ export interface ServiceOwner extends PictureOwner {
 export class ListenerService implements PeerListener, Disposable {
   readonly #owner: ServiceOwner;
   readonly #peer: DBusPeer;
-  /** The picture in shared memory, while it is the one that is shown. */
+  /** The picture in shared memory, while it is shown. */
   #map: MappedPicture | undefined;
 
   /**
@@ -62,7 +63,7 @@ export class ListenerService implements PeerListener, Disposable {
     return this.#peer;
   }
 
-  /** Closes the connection: QEMU stops painting for it. */
+  /** Closes the connection, which ends QEMU's work for it. */
   [Symbol.dispose](): void {
     this.#unmap();
     this.#peer[Symbol.dispose]();
@@ -74,7 +75,7 @@ export class ListenerService implements PeerListener, Disposable {
     if (head.type !== MESSAGE.CALL || head.interface !== LISTENER) return undefined;
     switch (head.member) {
       case "Scanout":
-        // QEMU says nothing of a picture in shared memory that is not shown any more.
+        // QEMU does not report that a picture in shared memory is no longer shown.
         this.#unmap();
         return this.#answered(
           head,
@@ -170,7 +171,7 @@ export class ListenerService implements PeerListener, Disposable {
     this.#map = undefined;
   }
 
-  /** A sink, behind which the call is answered. */
+  /** A sink after which the call is answered. */
   #answered(head: MessageHead, types: string, sink: BodySink): BodySink {
     checkTypes(head, types);
     return {
@@ -205,7 +206,7 @@ export class ListenerService implements PeerListener, Disposable {
   }
 }
 
-/** The listener's property Interfaces: what it takes beside its own calls. */
+/** The listener's property Interfaces: additional interfaces that it supports. */
 function writeInterfaces(writer: WireWriter): void {
   writer.align(8).text("Interfaces").signature("as").array(4, () => writer.text(MAP));
 }

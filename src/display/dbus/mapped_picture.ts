@@ -1,11 +1,11 @@
 /**
- * A picture of QEMU's that lies in memory which it shares (Listener.Unix.Map, QEMU 10 and later): mapped for
- * reading, and painted from there, so that no pixel goes through a socket. What the memory is, and how large,
- * is QEMU's word and checked: it must be a file in memory, because another kind of file could make whoever
- * touches it wait, and it may be cut while it is mapped.
+ * A picture in memory that QEMU shares (Listener.Unix.Map, QEMU 10 and later): mapped for reading, and drawn
+ * from there, so that no pixels go through a socket. The kind and size of the memory are QEMU's claim, and
+ * checked: it must be a memfd, because reading another kind of file could block, and the file may be
+ * truncated while it is mapped.
  *
- * QEMU offers it for pictures that it paints itself (text screens, a virtio-gpu's first one), and never takes
- * it back: from a plain Scanout on it is stale.
+ * QEMU offers it for pictures that it draws itself (text screens, a virtio-gpu's first one), and never
+ * withdraws it: after a plain Scanout it is outdated.
  * @module
  */
 import { Mapping, PAGE_BYTES } from "../../../ffi/mapping.ts";

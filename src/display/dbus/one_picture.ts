@@ -1,22 +1,22 @@
 /**
- * One picture as of now from a display that says nothing when nothing changes. QEMU looks for changes every
- * 30 ms while anybody listens; so when its main loop has answered, twice that time has passed and it has
- * answered again, all that had changed before has been sent.
+ * One current picture from a display that sends nothing while nothing changes. QEMU checks for changes every
+ * 30 ms while there is a listener; so when its main loop has answered, twice that time has passed, and it has
+ * answered again, all earlier changes have been sent.
  * @module
  */
 import { MS, NEVER } from "../../base/clock.ts";
 
-/** Two looks, and a little. */
+/** Two checks, and a margin. */
 const SETTLE_NS = 65 * MS;
 /** The answer and the last picture come over two sockets, which QEMU writes from one thread. */
 const DRAIN_NS = 3 * MS;
 
 type Stage = "idle" | "wanted" | "asked" | "settling" | "asked-again" | "draining";
 
-/** What is to be done next: ask QEMU's main loop, or show the picture. */
+/** The next step: ask QEMU's main loop, or show the picture. */
 export type OnePictureStep = "ask" | "show" | undefined;
 
-/** The way to one picture. */
+/** The steps to one picture. */
 export class OnePicture {
   #stage: Stage = "idle";
   #untilNs = NEVER;
@@ -31,13 +31,13 @@ export class OnePicture {
     return this.#untilNs;
   }
 
-  /** One is wanted, as of now. */
+  /** Requests a current picture. */
   want(): void {
     this.#stage = "wanted";
     this.#untilNs = NEVER;
   }
 
-  /** The picture is not whole any more: from the beginning. */
+  /** The picture is no longer complete: starts again. */
   restart(): void {
     if (this.isWanted) this.want();
   }
@@ -49,7 +49,7 @@ export class OnePicture {
   }
 
   /**
-   * Goes on.
+   * Takes the next step.
    *
    * @param isWhole whether there is a picture
    */

@@ -1,9 +1,9 @@
 /**
- * Whether somebody else has QEMU's D-Bus display. QEMU takes one peer: another one that is added ends its
- * connection, and nothing in QMP tells of it. But QEMU was given its socket, one of a pair, and nearly
- * everything else that QEMU is connected by has a name at one end: a monitor, a serial port, a back-end. So a
- * socket without a name at either end, whose other end is neither ours nor QEMU's own, is taken for that of
- * another peer: rather one too many than a peer that is pushed out.
+ * Whether another client uses QEMU's D-Bus display. QEMU has one peer: adding another ends its connection,
+ * and QMP does not report whether there is one. But QEMU was given its socket, one of a pair, whereas nearly
+ * all of QEMU's other connections have a name at one end: a monitor, a serial port, a back-end. So a socket
+ * without a name at either end, whose other end is neither ours nor QEMU's own, counts as another peer's: a
+ * false alarm is better than disconnecting one.
  * @module
  */
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
@@ -12,7 +12,7 @@ import { SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault } from "../../base/fault.ts";
 import { HostProcess } from "../../ram/host_process.ts";
 
-/** Standard input, output and error are whose QEMU was started by. */
+/** Standard input, output and error belong to whoever started QEMU. */
 const STANDARD = 2;
 
 /**
@@ -20,8 +20,8 @@ const STANDARD = 2;
  *
  * @param pid QEMU's process
  * @param own this process's
- * @returns the number of QEMU's descriptor; undefined when nobody has the display
- * @throws {Fault} when that cannot be seen
+ * @returns the number of QEMU's descriptor; undefined if nobody uses the display
+ * @throws {Fault} if that cannot be determined
  */
 export function otherDBusPeer(pid: number, own: number): number | undefined {
   const qemus = socketsOf(pid);

@@ -1,6 +1,6 @@
 /**
- * The bodies of Listener.Scanout and Listener.Update, as they come: a few numbers, then pixels row by row,
- * which go into the canvas. Nothing is kept but a row that is cut by the end of a piece, where its format is
+ * The bodies of Listener.Scanout and Listener.Update, as they arrive: a few numbers, then pixels row by row,
+ * which are written to the canvas. Only a row that is split between two pieces is buffered, if its format is
  * not the canvas's.
  * @module
  */

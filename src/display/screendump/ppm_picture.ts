@@ -1,9 +1,9 @@
 /**
- * A screendump, painted: reads the PPM that QEMU wrote, a piece at a time, over the picture that the canvas
- * has, and finds what changed. So it takes no memory beside the canvas, whatever the picture's size.
+ * Draws a screendump: reads the PPM that QEMU wrote, a piece at a time, over the canvas's picture, and finds
+ * the changes. So it needs no memory besides the canvas, whatever the picture's size.
  *
- * Bytes of another process, which may write while they are read: all of it is checked, and nothing outside of
- * the canvas is touched.
+ * The file belongs to another process, which may write while it is read: everything is checked, and nothing
+ * outside of the canvas is written.
  * @module
  */
 import { OsError } from "../../../ffi/os_error.ts";
@@ -14,7 +14,7 @@ import { readPpmHead } from "../../vgpu/ppm.ts";
 const PIECE_BYTES = 3 * 64 * 1024;
 const HEAD_BYTES = 1024;
 
-/** What a screendump came to. */
+/** The result of a screendump. */
 export type PpmOutcome = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
 /** The piece that is read: one for all painters of a thread, which are at work one at a time. */

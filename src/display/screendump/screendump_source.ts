@@ -1,7 +1,7 @@
 /**
- * The picture of a head as QEMU's screendump makes it, into a memfd: what every VM with a display has. QEMU's
- * main loop makes the picture, and the guest's devices wait meanwhile (2 to 7 ms for 720x400 to 1280x800), so
- * it is asked only on demand, never before the last one is there, and at most as often as is wanted.
+ * A head's picture from QEMU's screendump into a memfd, which works for every VM with a display. QEMU's main
+ * loop makes the picture, and the guest's devices wait meanwhile (2 to 7 ms for 720x400 to 1280x800), so it
+ * is requested only on demand, never before the previous one is complete, and at most at the requested rate.
  *
  * QEMU 10 and later keep a memfd of some pictures (`displaysurface`), which is not used: it can only be had
  * through QEMU's /proc entries, a dump must refresh it all the same, and of a std VGA there is one in text
@@ -18,18 +18,18 @@ import type { Canvas } from "../canvas.ts";
 import type { DisplayListener, DisplaySource } from "../display_source.ts";
 import { PpmPainter } from "./ppm_picture.ts";
 
-/** What the source needs of whoever runs it. */
+/** What the source needs of its owner. */
 export interface DumpPort extends DisplayListener {
   /**
-   * Has QEMU write the head's picture, and tells {@linkcode ScreendumpSource.onDumped}. Not called again
-   * before that.
+   * Has QEMU write the head's picture; {@linkcode ScreendumpSource.onDumped} reports the result. Not called
+   * again before that.
    *
    * @param fd where to: write-only; borrowed. -1: the one of last time
    */
   dump(fd: number): void;
 }
 
-/** Damaged pictures in a row after which it is given up: QEMU writes what it cannot mean. */
+/** Invalid pictures in a row after which it gives up. */
 const MAX_BROKEN = 3;
 
 /** What the source does. */
@@ -41,7 +41,7 @@ type DumpState =
 const RESTING: DumpState = { kind: "resting" };
 const ENDED: DumpState = { kind: "ended" };
 
-/** The source. */
+/** The source of one head. */
 export class ScreendumpSource implements DisplaySource {
   readonly kind = "screendump" as const;
   readonly fd: number = -1;
@@ -114,7 +114,8 @@ export class ScreendumpSource implements DisplaySource {
     assert(this.#state.kind === "dumping", "an answer was asked for");
     const { isSingle } = this.#state;
     if (code === CODE["bad-argument"] && this.#isFileKnown) {
-      // QEMU's monitor was connected anew, and the file went with the former connection: once more, with it.
+      // The monitor's connection was made again, and the file passed over the former one is gone: it is
+      // passed once more.
       this.#isFileKnown = false;
       return this.#dump();
     }

@@ -1,10 +1,10 @@
 /**
- * A picture of a text screen back into text, glyph by glyph: exact, as a console draws each character with
- * the same pixels. It finds the font and where the grid begins from places where there is ink; then a cell is
- * two colours, and its pattern is looked up. What is not a known glyph is told as such, and nothing is
+ * Reads a picture of a text screen back into text, glyph by glyph. This is exact, because a console draws
+ * each character with the same pixels. The font and the grid's origin are found from places with ink; then
+ * each cell has two colours, and its pattern is looked up. An unknown glyph is reported as such, never
  * guessed.
  *
- * Not for text that is drawn otherwise: proportional or smoothed letters, pictures.
+ * Not for text that is drawn differently: proportional or anti-aliased fonts.
  * @module
  */
 import { assert } from "../../base/assert.ts";

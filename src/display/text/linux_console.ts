@@ -1,5 +1,5 @@
 /**
- * The virtual consoles of a Linux guest, out of its RAM: what stands on each of them, whether it is in front
+ * The virtual consoles of a Linux guest, from its RAM: the contents of each, whether it is in the foreground
  * or not, and whether the screen is on or not.
  *
  * A console's cells are 16 bits each: glyph and attribute. They lie at vc_origin; for a console in front on a
@@ -7,7 +7,7 @@
  * vga_text.ts reads it. Which character a glyph is, the console's Unicode map says; without one it is code
  * page 437, in which the kernel's own fonts are.
  *
- * Everything read is the guest's word: bounded, and what does not fit is not a console.
+ * Everything that is read comes from the guest: it is bounded, and inconsistent data is not a console.
  * @module
  */
 import type { AddressSpace } from "../../guest/address_space.ts";

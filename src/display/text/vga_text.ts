@@ -1,6 +1,6 @@
 /**
- * The text of a VGA's text mode, straight out of video memory: what firmware, a boot loader or any system
- * shows there, without a picture and without a font.
+ * The text of a VGA's text mode, directly from video memory: what firmware, a boot loader or any system shows
+ * there, without a picture and without a font.
  * @module
  */
 import {

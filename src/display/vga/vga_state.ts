@@ -1,17 +1,17 @@
 /**
- * The registers of a VGA where QEMU keeps them, in its own heap: found once by their content, then read with
- * every picture in a microsecond. So a mode change is seen with the next picture, and the monitor is not
- * asked about it. It also tells what nothing else does: where a text screen begins, its cursor, the palette.
+ * The registers of a VGA in QEMU's own heap: found once by their contents, then read with every picture in a
+ * microsecond. So a mode change is noticed with the next picture, without asking the monitor. They also
+ * contain what nothing else reports: the origin of a text screen, its cursor, the palette.
  *
- * There is another reason not to ask. Reading a std VGA's dispi registers in its BAR2, as `xp` does, moves
+ * There is another reason not to ask. Reading a std VGA's dispi registers in its BAR2, as `xp` does, changes
  * the index of the guest's own register port (measured on QEMU 7.2): a boot loader that has written the index
- * and not yet the value loses that value. So they are looked for before anybody is asked, and the monitor is
- * asked only where they are not found.
+ * and not yet the value loses that value. So the registers are searched for first, and the monitor is asked
+ * only if they are not found.
  *
- * The layout is that of QEMU's VGACommonState on x86-64. It is believed only as far as it bears itself out: a
- * pointer to this very video memory, behind it the dispi registers (just as the monitor shows them, where it
- * was asked; with values that a card takes, where not), with a line length that follows from them. Without
- * that the monitor is asked now and then (vram_source.ts).
+ * The layout is that of QEMU's VGACommonState on x86-64. It is used only if it is consistent: a pointer to
+ * this very video memory, followed by the dispi registers (equal to those from the monitor, if it was asked;
+ * otherwise with valid values), with a matching line length. Otherwise the monitor is asked periodically
+ * (vram_source.ts).
  * @module
  */
 import { assert } from "../../base/assert.ts";

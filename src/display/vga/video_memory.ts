@@ -1,11 +1,11 @@
 /**
- * A card's video memory, out of QEMU's process: read through /proc/PID/mem, or out of the memfd that it lies
- * in (aux-ram-share of QEMU 10 and later). QEMU is not asked and does not notice; its main loop goes on.
+ * A card's video memory, read from QEMU's process through /proc/PID/mem, or from its memfd (aux-ram-share of
+ * QEMU 10 and later). QEMU is not involved; its main loop goes on.
  *
- * The process is known by number and start, and /proc/PID/mem stays that of the program which ran when it was
- * opened: a set-uid program that a process executes afterwards is not read through it. A process can block a
- * reader of its memory (userfaultfd, a file of FUSE): open it only for a user that the reading thread trusts
- * not to (see src/SECURITY.md).
+ * The process is identified by pid and start time, and /proc/PID/mem stays that of the program that ran when
+ * it was opened: a set-uid program that the process executes later cannot be read through it. A process can
+ * block a reader of its memory (userfaultfd, a FUSE file): it may be opened only for users whom the reading
+ * thread trusts (see src/SECURITY.md).
  * @module
  */
 import { OPEN } from "../../../ffi/memfd.ts";

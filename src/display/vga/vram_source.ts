@@ -1,7 +1,7 @@
 /**
- * The picture of a std VGA (or bochs-display) straight out of its video memory: no word to the monitor, no
- * pause of QEMU. In modes of 32 bits the canvas gets the bytes as they are; the others are widened as a
- * screendump widens them.
+ * The picture of a std VGA (or bochs-display) read directly from its video memory, without the monitor and
+ * without pausing QEMU. In modes of 32 bits the canvas gets the bytes as they are; others are widened as in a
+ * screendump.
  *
  * The mode comes from the card's registers: from where QEMU keeps them (vga_state.ts), with every picture.
  * Where they are not found there, by the monitor ({@linkcode VramPort.askMode}), whose answer may help to
@@ -39,7 +39,7 @@ const MAX_SEARCHES = 8;
 /** And so often before the monitor is asked at all: a guest that sets a mode meanwhile hides them. */
 const MAX_FIRST_SEARCHES = 3;
 
-/** What the source needs of whoever runs it. */
+/** What the source needs of its owner. */
 export interface VramPort extends DisplayListener {
   /**
    * Read the card's registers by the monitor (`registersCommand`), and hand the answer to

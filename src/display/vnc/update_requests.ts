@@ -1,5 +1,5 @@
 /**
- * When a VNC client asks for what, as a state machine of its own.
+ * Decides when a VNC client requests what; a state machine of its own.
  *
  * A request for changes stands at the server until something changes; one for certain is answered whatever
  * has. RFB numbers neither: a server may answer two requests by one update or by two, and an update may be on

@@ -34,10 +34,18 @@ export interface BytePipeUser {
   onDrained?(): void;
 }
 
+/** A descriptor on its way. */
+export interface SentFile {
+  /** Its number, until it is closed. */
+  readonly fd: number;
+  /** Closes this process's copy. */
+  close(): void;
+}
+
 interface Unsent {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Goes with the first byte, and is closed when it has gone. */
-  readonly file: OwnedFd | undefined;
+  readonly file: SentFile | undefined;
   offset: number;
 }
 
@@ -71,7 +79,7 @@ export class BytePipe implements FdHandler {
    *
    * @param file goes with the first byte; its own from now on
    */
-  send(bytes: Uint8Array<ArrayBuffer>, file?: OwnedFd): void {
+  send(bytes: Uint8Array<ArrayBuffer>, file?: SentFile): void {
     if (!this.#isOpen) return file?.close();
     this.#unsent.push({ bytes, file, offset: 0 });
     this.#unsentBytes += bytes.length;
@@ -82,15 +90,6 @@ export class BytePipe implements FdHandler {
   /** Stops reading, or goes on. */
   pause(isPaused: boolean): void {
     this.#want(isPaused ? this.#interest & ~IN : this.#interest | IN);
-  }
-
-  /**
-   * One more descriptor of the socket, which the caller owns.
-   *
-   * @throws {OsError} EMFILE
-   */
-  copy(): OwnedFd {
-    return this.#socket.dup();
   }
 
   /** Ends it; its user is told nothing. */
@@ -135,6 +134,8 @@ export class BytePipe implements FdHandler {
       const fds = count === 0 ? NONE : Array.from({ length: count }, (_, k) => reader.takeFd(0, k));
       const length = reader.length(0);
       this.#user.onBytes(reader.bytes.subarray(0, length), fds);
+      // A short read has emptied the socket, or ends at a descriptor: the next turn tells of more.
+      if (length < READ_BYTES && !isOver) return;
     }
   }
 

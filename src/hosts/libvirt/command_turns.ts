@@ -8,8 +8,8 @@ import { assert } from "../../base/assert.ts";
 /** Carries a command out. True: it is answered already; else {@linkcode CommandTurns.answered} follows. */
 export type CarryOut<T> = (line: T) => boolean;
 
-/** The commands of one user, as texts or as bytes. */
-export class CommandTurns<T extends string | Uint8Array> {
+/** The commands of one user, as whatever they are to it. */
+export class CommandTurns<T extends string | object> {
   readonly #most: number;
   readonly #carryOut: CarryOut<T>;
   readonly #waiting: T[] = [];
@@ -45,10 +45,10 @@ export class CommandTurns<T extends string | Uint8Array> {
     this.#next();
   }
 
-  /** Forgets those that wait. */
-  close(): void {
+  /** Gives back those that wait, which are not carried out. */
+  close(): T[] {
     this.#state = "closed";
-    this.#waiting.length = 0;
+    return this.#waiting.splice(0);
   }
 
   #next(): void {

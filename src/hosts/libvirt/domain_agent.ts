@@ -23,6 +23,12 @@ const ANSWER_S = 10;
 const SLOW_S = 60;
 const SLOW = /^guest-(fsfreeze|fstrim|file-write|file-read)/;
 const MAX_WAITING = 64;
+/** What libvirt puts in front of an agent's own words (qemuAgentCheckError). */
+const PREAMBLE = /^internal error: unable to execute QEMU agent command '[^']{1,64}': /;
+/** A guest that goes down or to sleep takes its agent along before it has answered (qemuAgentSend). */
+const DISAPPEARED = /Guest agent disappeared while executing command$/;
+/** libvirt's word for a domain whose processors stand still, too. */
+const NOT_RUNNING = /^Requested operation is not valid: domain is not running$/;
 const DELIMITER = 0xff;
 const NEWLINE = 10;
 
@@ -105,17 +111,23 @@ export class DomainAgent implements BytePipeUser {
     const seconds = typeof execute === "string" && SLOW.test(execute) ? SLOW_S : ANSWER_S;
     agentCommand(this.#client, this.#domain, line, seconds, (result) => {
       if (this.#turns.isClosed) return;
-      if (!result.ok && result.isClosed) return this.close();
+      // Its user is told that the line has ended, and knows for which commands that is no failure.
+      if (!result.ok && (result.isClosed || DISAPPEARED.test(result.why))) return this.#end();
       // libvirt's answer is one line of JSON; a line that is not JSON is for its reader to find out.
       this.#give(
         result.ok
           ? result.value.replaceAll("\n", " ")
-          : JSON.stringify({ error: { class: "GenericError", desc: result.why } }),
+          : JSON.stringify({ error: { class: "GenericError", desc: refusalWords(result.why) } }),
       );
       // Its user may have left over the answer.
       if (!this.#turns.isClosed) this.#turns.answered();
     });
     return false;
+  }
+
+  #end(): void {
+    this.close();
+    this.#onEnd(this);
   }
 
   #give(line: string, isDelimited = false): void {
@@ -128,4 +140,11 @@ export class DomainAgent implements BytePipeUser {
     bytes[bytes.length - 1] = NEWLINE;
     this.#pipe.send(bytes);
   }
+}
+
+/** What libvirt says of a command that was refused, without what it puts around the agent's words. */
+export function refusalWords(why: string): string {
+  return NOT_RUNNING.test(why)
+    ? "the VM is paused, and its agent with it; continue it first"
+    : why.replace(PREAMBLE, "");
 }

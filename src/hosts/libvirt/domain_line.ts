@@ -8,15 +8,18 @@
  * libvirtd's: asked anew it would only hold another of its workers.
  * @module
  */
-import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
+import type { SentFile } from "./byte_pipe.ts";
 import { type CallHandler, type Domain, monitorCommand } from "./libvirt_calls.ts";
 import { type ConnectionUser, type LibvirtAddress, LibvirtConnection } from "./libvirt_connection.ts";
 import type { RpcClient } from "./rpc_client.ts";
 
 /** Told once: the calls, or why there are none. */
 export type LineHandler = (client: RpcClient | undefined, why: string) => void;
+
+/** What a monitor needs of a line. */
+export type MonitorLine = Pick<DomainLine, "domain" | "ask" | "monitor">;
 
 type LineStage =
   | { readonly at: "opening"; readonly waiting: LineHandler[] }
@@ -62,7 +65,7 @@ export class DomainLine implements ConnectionUser {
    *
    * @param file goes with it; its own from now on
    */
-  monitor(command: Uint8Array, done: CallHandler<Uint8Array>, file?: OwnedFd): void {
+  monitor(command: Uint8Array, done: CallHandler<Uint8Array>, file?: SentFile): void {
     this.#commands++;
     this.use((client, why) => {
       if (client === undefined) {
@@ -83,7 +86,7 @@ export class DomainLine implements ConnectionUser {
    *
    * @param file goes with it; its own from now on
    */
-  ask(command: string, done: CallHandler<string>, file?: OwnedFd): void {
+  ask(command: string, done: CallHandler<string>, file?: SentFile): void {
     this.monitor(new TextEncoder().encode(command), (result) => {
       done(result.ok ? { ok: true, value: new TextDecoder().decode(result.value) } : result);
     }, file);

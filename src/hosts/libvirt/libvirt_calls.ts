@@ -7,6 +7,7 @@ import { PROGRAM } from "./rpc_packet.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { setNonblocking } from "../../../ffi/unix_socket.ts";
 import { printable } from "../../base/printable.ts";
+import type { SentFile } from "./byte_pipe.ts";
 import type { RpcClient, RpcReply, RpcStream, RpcStreamUser } from "./rpc_client.ts";
 import { XdrError, type XdrReader, XdrWriter } from "./xdr.ts";
 
@@ -33,6 +34,8 @@ const AUTH = { NONE: 0, POLKIT: 2 } as const;
 const ACTIVE_ONLY = 1;
 const LIFECYCLE_EVENT = 0;
 const UUID_BYTES = 16;
+/** How calls name a domain: the same bytes each time. */
+const HEADS = new WeakMap<Domain, Uint8Array>();
 /** The picture's server is to ask for no password: who may call libvirt has the domain anyway. */
 const SKIP_AUTHENTICATION = 1;
 /** From 8.2.0 on a command to QEMU may have a descriptor. */
@@ -153,7 +156,7 @@ export function monitorCommand(
   domain: Domain,
   command: Uint8Array,
   done: CallHandler<Uint8Array>,
-  file?: OwnedFd,
+  file?: SentFile,
 ): void {
   const args = writeDomain(new XdrWriter(), domain).opaque(command).u32(0).bytes();
   const procedure = file === undefined ? QEMU.MONITOR_COMMAND : QEMU.MONITOR_COMMAND_WITH_FILES;
@@ -289,9 +292,15 @@ function readDomain(body: XdrReader): Domain {
   return { name, uuid, id: body.i32() };
 }
 
-function writeDomain(writer: XdrWriter, { name, uuid, id }: Domain): XdrWriter {
+function writeDomain(writer: XdrWriter, domain: Domain): XdrWriter {
+  let head = HEADS.get(domain);
+  if (head === undefined) HEADS.set(domain, head = headOf(domain));
+  return writer.fixed(head);
+}
+
+function headOf({ name, uuid, id }: Domain): Uint8Array {
   const bytes = Uint8Array.from({ length: UUID_BYTES }, (_, i) => parseInt(uuid.slice(2 * i, 2 * i + 2), 16));
-  return writer.text(name).fixed(bytes).u32(id >>> 0);
+  return new XdrWriter().text(name).fixed(bytes).u32(id >>> 0).bytes();
 }
 
 function resultOf<T>(reply: RpcReply, read: (body: XdrReader) => T): CallResult<T> {

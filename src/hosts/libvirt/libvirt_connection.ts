@@ -5,7 +5,7 @@
  * It does not come back by itself.
  * @module
  */
-import { OsError } from "../../../ffi/os_error.ts";
+import { isOsError, OsError } from "../../../ffi/os_error.ts";
 import { connectUnix, peerCredentials, SOCKET } from "../../../ffi/unix_socket.ts";
 import { assert } from "../../base/assert.ts";
 import { SECOND } from "../../base/clock.ts";
@@ -23,6 +23,9 @@ export const NOT_ANSWERING = "libvirtd does not answer: it is stopped (SIGSTOP) 
 /** What to do when it does not let us. */
 export const LET_IN =
   "let the daemon's user in: by the group libvirt, or a polkit rule for org.libvirt.unix.manage and, under access_drivers, org.libvirt.api.domain.write";
+
+/** And when it lets us in, and not speak to a domain's QEMU. */
+export const LET_SPEAK = "allow the daemon's user org.libvirt.api.domain.write by a polkit rule";
 
 /** How libvirt is reached. */
 export interface LibvirtAddress {
@@ -170,8 +173,11 @@ export class LibvirtConnection implements TimerHandler, BytePipeUser {
   }
 }
 
-/** Why no connection was made, with what to do. */
+/** Why no connection was made. What to do comes first: where this is told, a long path would cut it off. */
 export function connectFailure(error: unknown): string {
   if (!(error instanceof OsError)) throw error;
-  return `${messageOf(error)}; is libvirtd running?`;
+  const remedy = isOsError(error, "EACCES")
+    ? "is vmsigd's user in the group libvirt?"
+    : "is libvirtd running?";
+  return `${remedy} ${messageOf(error)}`;
 }

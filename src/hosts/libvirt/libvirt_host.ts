@@ -21,14 +21,15 @@ import {
   type QmpTransport,
   UNKNOWN_PEER,
 } from "../../qemu/monitor/qmp_transport.ts";
+import type { OpenQmpStream } from "../../qemu/monitor/qmp_stream.ts";
 import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Host, HostedVm, HostParts } from "../host.ts";
 import { DomainLine } from "./domain_line.ts";
-import { DomainMonitor } from "./domain_monitor.ts";
+import { DomainMonitor, type DomainMonitorHost } from "./domain_monitor.ts";
 import { domainProcess } from "./domain_process.ts";
 import { DomainWays } from "./domain_ways.ts";
 import { type CallResult, type Domain, type LibvirtEvent, MIGRATED_AWAY } from "./libvirt_calls.ts";
-import { connectFailure, type LibvirtAddress, refusalOf } from "./libvirt_connection.ts";
+import { connectFailure, LET_SPEAK, type LibvirtAddress } from "./libvirt_connection.ts";
 import type { LibvirtConfig } from "./libvirt_declaration.ts";
 import { LibvirtSession, type LibvirtUser } from "./libvirt_session.ts";
 
@@ -139,7 +140,7 @@ export class LibvirtHost implements Host, LibvirtUser, TimerHandler {
       ways: this.#ways.to(name),
       connect: () => this.#connect(name),
       finish: (socket: OwnedFd): QmpAttempt => ({ outcome: "connected", socket }),
-      peerOf: (): QmpPeer => this.#processOf(name) ?? UNKNOWN_PEER,
+      peerOf: () => this.#peerOf(name),
       lossNow: () => {
         // A monitor of our own ends with its QEMU alone.
         if (!this.#owned.has(name)) return this.#lossNow(name);
@@ -248,7 +249,7 @@ export class LibvirtHost implements Host, LibvirtUser, TimerHandler {
       const line = this.#lineOf(name);
       // What was asked before has not returned: asked once more it would hold another worker of libvirtd's.
       if (line === undefined || line.isAsked) return { outcome: "failed", loss: SILENT };
-      const { monitor, socket } = DomainMonitor.open(this.#loop, line, {
+      const host: DomainMonitorHost = {
         onEnd: (ended) => this.#monitors.delete(ended),
         onRefused: (ended, result) => this.#onRefused(ended, result),
         mayOwn: this.#mayOwn && this.#session.passesFiles,
@@ -258,9 +259,13 @@ export class LibvirtHost implements Host, LibvirtUser, TimerHandler {
             domain: printable(name, 64),
             why: printable(why, 512),
           }),
-      });
-      this.#monitors.add(monitor);
-      return { outcome: "connected", socket };
+      };
+      const open: OpenQmpStream = (listener) => {
+        const monitor = new DomainMonitor(this.#loop, line, host, listener);
+        this.#monitors.add(monitor);
+        return monitor;
+      };
+      return { outcome: "carried", open, peer: this.#peerOf(name) };
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
       return {
@@ -311,7 +316,8 @@ export class LibvirtHost implements Host, LibvirtUser, TimerHandler {
       reason: result.isDenied ? SEAM_REASON.NO_PERMISSION : SEAM_REASON.PEER_CLOSED,
       code: CODE.refused,
       text: "libvirt refuses commands to this QEMU",
-      remedy: refusalOf(result),
+      // First what to do: libvirt's words may be long, and what is told has an end.
+      remedy: `${result.isDenied ? `${LET_SPEAK}; ` : ""}libvirt says: ${result.why}`,
     });
   }
 
@@ -335,16 +341,16 @@ export class LibvirtHost implements Host, LibvirtUser, TimerHandler {
     );
   }
 
+  #peerOf(name: string): QmpPeer {
+    return this.#processOf(name) ?? UNKNOWN_PEER;
+  }
+
   #processOf(name: string): QmpPeer | undefined {
     return domainProcess(this.#address.socket, name);
   }
 
   #close(isMeant: (domain: Domain) => boolean): void {
-    for (const monitor of this.#monitors) {
-      if (!isMeant(monitor.domain)) continue;
-      this.#monitors.delete(monitor);
-      monitor.close();
-    }
+    for (const monitor of this.#monitors) if (isMeant(monitor.domain)) monitor.end();
     this.#ways.close(isMeant);
     for (const [name, line] of this.#lines) {
       if (!isMeant(line.domain)) continue;

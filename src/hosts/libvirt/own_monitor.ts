@@ -6,7 +6,7 @@
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { isObject } from "../../qemu/protocol/qmp_message.ts";
-import type { DomainLine } from "./domain_line.ts";
+import type { MonitorLine } from "./domain_line.ts";
 import { jsonObject } from "./json_object.ts";
 
 const FIRST_MAJOR = 11;
@@ -33,7 +33,7 @@ export function canHaveMonitors(version: unknown): boolean {
  * @param file QEMU's end of the socket; its own from now on
  * @param done told "" when QEMU has it and greets there, else why not; then nothing is left of it
  */
-export function makeOwnMonitor(line: DomainLine, file: OwnedFd, done: (why: string) => void): void {
+export function makeOwnMonitor(line: MonitorLine, file: OwnedFd, done: (why: string) => void): void {
   const id = `vmsig-qmp-${Deno.pid}-${++count}`;
   const steps: readonly (readonly [object, undo: object])[] = [
     [{ execute: "getfd", arguments: { fdname: id } }, { execute: "closefd", arguments: { fdname: id } }],

@@ -5,7 +5,7 @@
  */
 import { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
-import { closeForeign } from "./byte_pipe.ts";
+import { closeForeign, type SentFile } from "./byte_pipe.ts";
 import { PACKET, type Packet, packetBytes, PacketReader, STATUS } from "./rpc_packet.ts";
 import { XdrError, XdrReader } from "./xdr.ts";
 
@@ -32,7 +32,7 @@ export type RpcHandler = (reply: RpcReply) => void;
 /** What a client needs. */
 export interface RpcClientHost {
   /** Sends bytes, and maybe a descriptor with them; both are its own from then on. */
-  send(bytes: Uint8Array<ArrayBuffer>, file?: OwnedFd): void;
+  send(bytes: Uint8Array<ArrayBuffer>, file?: SentFile): void;
   /** Something that nobody asked for. */
   onEvent(program: number, procedure: number, body: XdrReader): void;
 }
@@ -79,7 +79,7 @@ export class RpcClient {
    *
    * @param file goes with the call; its own from now on
    */
-  call(program: number, procedure: number, body: Uint8Array, handler: RpcHandler, file?: OwnedFd): void {
+  call(program: number, procedure: number, body: Uint8Array, handler: RpcHandler, file?: SentFile): void {
     if (this.#isClosed || this.#open.size >= MAX_CALLS) {
       file?.close();
       return handler({ outcome: "closed" });
@@ -129,7 +129,7 @@ export class RpcClient {
    *
    * @returns what is wrong with them; "" when nothing is
    */
-  receive(bytes: Uint8Array, fds?: readonly number[]): string {
+  receive(bytes: Uint8Array<ArrayBuffer>, fds?: readonly number[]): string {
     try {
       return this.#reader.push(bytes, fds);
     } catch (error) {

@@ -90,21 +90,21 @@ export class PacketReader {
    * @param fds descriptors that came with them, the reader's from now on
    * @returns what is wrong with them; "" when nothing is
    */
-  push(bytes: Uint8Array, fds: readonly number[] = []): string {
+  push(bytes: Uint8Array<ArrayBuffer>, fds: readonly number[] = []): string {
     this.#fds.push(...fds);
     if (this.#fds.length > 2 * MAX_FILES) return `${this.#fds.length} descriptors that nobody asked for`;
-    this.#room(this.#stored + bytes.length);
-    this.#store.set(bytes, this.#stored);
-    this.#stored += bytes.length;
-    let at = 0;
-    for (;;) {
-      const taken = this.#one(at);
+    // Only what is torn is put together.
+    if (this.#stored === 0) {
+      const taken = this.#take(bytes);
       if (typeof taken === "string") return taken;
-      if (taken === 0) break;
-      at += taken;
+      this.#keep(bytes.subarray(taken));
+      return "";
     }
-    this.#store.copyWithin(0, at, this.#stored);
-    this.#stored -= at;
+    this.#keep(bytes);
+    const taken = this.#take(this.#store.subarray(0, this.#stored));
+    if (typeof taken === "string") return taken;
+    this.#store.copyWithin(0, taken, this.#stored);
+    this.#stored -= taken;
     // What one long answer needed is not kept for ever.
     if (this.#stored < FIRST_BYTES && this.#store.length > 1 << 18) {
       this.#store = this.#store.slice(0, 1 << 16);
@@ -117,10 +117,21 @@ export class PacketReader {
     closeForeign(this.#fds.splice(0));
   }
 
+  /** Takes the packets that are all there: their bytes, or what is wrong with one. */
+  #take(bytes: Uint8Array<ArrayBuffer>): number | string {
+    let at = 0;
+    for (;;) {
+      const taken = this.#one(bytes, at);
+      if (typeof taken === "string") return taken;
+      if (taken === 0) return at;
+      at += taken;
+    }
+  }
+
   /** Takes one packet: its bytes, 0 when it is not all there, or what is wrong with it. */
-  #one(at: number): number | string {
-    if (this.#stored - at < 4) return 0;
-    const view = new DataView(this.#store.buffer, at, this.#stored - at);
+  #one(bytes: Uint8Array<ArrayBuffer>, at: number): number | string {
+    if (bytes.length - at < 4) return 0;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
     const length = view.getUint32(0);
     if (length < HEADER_BYTES || length > MAX_PACKET_BYTES) return `a packet of ${length} bytes`;
     if (view.byteLength >= 12 && view.getUint32(8) !== VERSION) {
@@ -141,16 +152,21 @@ export class PacketReader {
       type: type === PACKET.REPLY_WITH_FILES ? PACKET.REPLY : type,
       serial: view.getUint32(20),
       status: view.getUint32(24),
-      body: this.#store.slice(at + HEADER_BYTES + (hasFiles ? 4 : 0), at + length),
+      body: bytes.slice(at + HEADER_BYTES + (hasFiles ? 4 : 0), at + length),
       fds: this.#fds.splice(0, files),
     });
     return length + files;
   }
 
-  #room(needed: number): void {
-    if (needed <= this.#store.length) return;
-    const grown = new Uint8Array(Math.max(2 * this.#store.length, needed));
-    grown.set(this.#store.subarray(0, this.#stored));
-    this.#store = grown;
+  #keep(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    const needed = this.#stored + bytes.length;
+    if (needed > this.#store.length) {
+      const grown = new Uint8Array(Math.max(2 * this.#store.length, needed));
+      grown.set(this.#store.subarray(0, this.#stored));
+      this.#store = grown;
+    }
+    this.#store.set(bytes, this.#stored);
+    this.#stored = needed;
   }
 }

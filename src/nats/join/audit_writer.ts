@@ -1,7 +1,7 @@
 /**
- * The audit's way into the server's stream: at least once, in order. The server confirms each entry; one that
- * is sent again carries the same number, by which the stream drops what it has. What waits is bounded: while
- * the server is away for long the oldest goes, is counted, and told.
+ * Writes the audit trail to the server's stream: at least once, in order. The server confirms each entry; a
+ * repeated entry carries the same number, by which the stream recognises and drops it. The queue is bounded:
+ * if the server is away for long, the oldest entries are dropped, counted, and reported.
  * @module
  */
 import { jetstream, type JetStreamClient } from "@nats-io/jetstream";
@@ -15,7 +15,7 @@ const MOST_WAITING = 16_384;
 const TIMEOUT_MS = 3000;
 const RETRY_MS = 1000;
 
-/** The writer. */
+/** The writer of the audit. */
 export class AuditWriter {
   readonly #js: JetStreamClient;
   readonly #subject: string;
@@ -29,9 +29,9 @@ export class AuditWriter {
   #troubles = 0;
 
   /**
-   * Nothing is written yet.
+   * Starts with an empty queue.
    *
-   * @param run this run's number: entries are told apart by it and a number of their own
+   * @param run this run's id: entries are identified by it and a number of their own
    */
   constructor(
     { link, subject, run, counts, tell }: {
@@ -49,12 +49,12 @@ export class AuditWriter {
     this.#tell = tell;
   }
 
-  /** Entries that wait. */
+  /** Number of queued entries. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Takes an entry: the AUDIT event's frame, which is the writer's from now on. */
+  /** Queues an entry: the frame of an AUDIT event, which the writer owns from now on. */
   push(frame: Uint8Array): void {
     assert(frame.length > 0, "an entry has a frame");
     this.#waiting.push({ number: ++this.#number, frame });
@@ -65,7 +65,7 @@ export class AuditWriter {
     if (!this.#isWriting) void this.#write();
   }
 
-  /** Writes what waits, for as long as the server takes it. */
+  /** Writes the queue, for as long as the server accepts it. */
   async end(): Promise<void> {
     this.#isEnded = true;
     for (let i = 0; i < 20 && this.#isWriting; i++) await new Promise((resolve) => setTimeout(resolve, 50));

@@ -1,11 +1,12 @@
 /**
- * One remote user's session: a control of its own at the daemon, to which requests become commands. Each is
- * done at most once and answered exactly once; the answer is kept for who asks again.
+ * One remote user's session: a control of its own at the daemon, which carries out the requests as commands.
+ * Each request is carried out at most once and answered exactly once; the answer is kept, in case it is asked
+ * for again.
  *
- * What cannot land late: a request names its place in the session (one that comes after a later one is not
- * done), until when it may begin (by this host's clock, see `envelope.ts`), and which life of its endpoint's
- * number it means; the daemon looks at the lease's token. A lease has a keepalive in any case, and the
- * session has one as well: a reader that is not heard of is an owner that died.
+ * A late request has no effect: it carries its number in the session (one below a later one is dropped), the
+ * time until which it may begin (this host's clock, see `envelope.ts`), and its endpoint's life; the daemon
+ * checks the token. Every lease has a keepalive, and so has the session: a reader that is no longer heard
+ * from counts as an owner that died.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -37,52 +38,52 @@ import { ScreenService } from "./screen_service.ts";
 import type { LocalBus } from "./local_bus.ts";
 import type { LocalPlace } from "./host_view.ts";
 
-/** Requests under way at most. */
+/** Maximum number of open requests. */
 const MOST_PENDING = 256;
-/** How long a request is waited for at once, ms. */
+/** How long one wait for a request lasts, ms. */
 const SOON_MS = 0.1;
-/** The keepalive that a lease has at least and at most, ms. */
+/** Lower and upper limit of a lease's keepalive, ms. */
 const LEAST_LEASE_MS = 1000;
 const MOST_LEASE_MS = 30_000;
 const MOST_QUESTION_BYTES = 16 * 1024;
 const NO_BYTES = new Uint8Array(0);
 
-/** A question about a guest's memory. */
+/** A query about a guest's memory. */
 export interface MemoryQuestion {
-  /** Who asks: what the daemon's admission calls it. */
+  /** The asking user, as the daemon's admission names it. */
   readonly user: string;
-  /** What log and audit call it. */
+  /** Its name in the log and audit trail. */
   readonly name: string;
   /** The VM's name on this host. */
   readonly endpoint: string;
-  /** What is asked. */
+  /** The query. */
   readonly body: JsonObject;
 }
 
-/** What answers such questions: as lines, by a client of the user's own. */
+/** Answers such queries with lines of text, through a client that has the user's rights. */
 export type MemoryDesk = (question: MemoryQuestion) => Promise<object>;
 
-/** What a session is made of. */
+/** The options of a session. */
 export interface BridgeSessionOptions {
-  /** Who: what the daemon's admission calls it. */
+  /** The user, as the daemon's admission names it. */
   readonly user: string;
-  /** What log and audit call it. */
+  /** Its name in the log and audit trail. */
   readonly name: string;
-  /** After how long without a word it is over, ms. */
+  /** Time without a message from the reader after which the session ends, ms. */
   readonly ttlMs: number;
-  /** Sends to the reader. @param envelope stands before the body; both are borrowed */
+  /** Sends to the reader. @param envelope precedes the body; both are borrowed */
   readonly say: (envelope: Uint8Array, body: Uint8Array) => void;
   /** The daemon. */
   readonly bus: LocalBus;
-  /** An endpoint, as it is called now. */
+  /** The current endpoint with a number. */
   readonly place: (endpoint: EndpointId) => LocalPlace | undefined;
   /** This host's clock, ms. */
   readonly nowMs: () => number;
-  /** Questions about memory; undefined: none are answered. */
+  /** Queries about memory; undefined: not supported. */
   readonly memory: MemoryDesk | undefined;
   /** The counters. */
   readonly counts: JoinCounts;
-  /** It is over from this side: told once. */
+  /** Called once when the session ends from this side. */
   readonly onEnd: () => void;
 }
 
@@ -99,7 +100,7 @@ export class BridgeSession implements LinkHost {
   #heardMs: number;
   #isEnded = false;
 
-  /** Connects nothing yet. */
+  /** Starts without a connection. */
   constructor(options: BridgeSessionOptions) {
     this.#options = options;
     this.#heardMs = options.nowMs();
@@ -113,17 +114,17 @@ export class BridgeSession implements LinkHost {
     });
   }
 
-  /** Whose it is. */
+  /** The user. */
   get user(): string {
     return this.#options.user;
   }
 
-  /** Whether the daemon has let it in, once. */
+  /** Whether the daemon has admitted it at some time. */
   get isOpen(): boolean {
     return this.#link !== undefined;
   }
 
-  /** What became of its requests. */
+  /** The outcomes of its requests. */
   get kept(): KeptAnswers {
     return this.#kept;
   }
@@ -131,7 +132,7 @@ export class BridgeSession implements LinkHost {
   /** Joins the daemon for the user. @throws {Fault} */
   async open(): Promise<void> {
     const { bus, user, name } = this.#options;
-    // No broadcast event: what is addressed to this control comes in any case.
+    // No broadcast events: those addressed to this control arrive in any case.
     const link = await bus.link(user, name, { sources: [] }, this);
     if (this.#isEnded) return await link.close();
     this.#link = link;
@@ -139,12 +140,12 @@ export class BridgeSession implements LinkHost {
     this.#say(OP.OPENED, 0, this.#welcome);
   }
 
-  /** Whether nothing was heard of the reader for too long. */
+  /** Whether the reader has not been heard from for too long. */
   isSilent(nowMs: number): boolean {
     return nowMs - this.#heardMs > this.#options.ttlMs;
   }
 
-  /** What became of a request; one that did not come is not done any more. */
+  /** The outcome of a request; one that has not arrived will not be carried out any more. */
   ask(seq: number): Known {
     this.#heardMs = this.#options.nowMs();
     const known = this.#kept.look(seq);
@@ -152,12 +153,12 @@ export class BridgeSession implements LinkHost {
     return known;
   }
 
-  /** A request came, which asks for more than {@linkcode BridgeSession.ask}. */
+  /** Handles a request other than {@linkcode BridgeSession.ask}. */
   receive({ op, seq, atMs, life, body }: Envelope): void {
     this.#heardMs = this.#options.nowMs();
     switch (op) {
       case OP.OPEN:
-        // Told twice: the reader may not have heard.
+        // Repeated, because the reader may not have received it.
         if (this.#link !== undefined && this.#welcome !== undefined) this.#say(OP.OPENED, 0, this.#welcome);
         return;
       case OP.ALIVE:
@@ -175,9 +176,9 @@ export class BridgeSession implements LinkHost {
   }
 
   /**
-   * Ends it: the daemon releases what was owned and held.
+   * Ends it: the daemon releases its leases and what is held.
    *
-   * @param why told to the reader, if it is not its wish
+   * @param why sent to the reader, unless the reader ended it
    */
   async end(why?: Fault): Promise<void> {
     if (this.#isEnded) return;
@@ -243,7 +244,7 @@ export class BridgeSession implements LinkHost {
   }
 
   #command(seq: number, atMs: number, life: number, body: Uint8Array): void {
-    // A copy: the library's buffer is the next message's, and the frame's view begins at its start.
+    // A copy, because the library reuses its buffer, and the frame's view must begin at its start.
     const frame = copied(body);
     const view = new DataView(frame.buffer);
     const defect = checkFrame(view, 0, frame.length, 0);
@@ -279,9 +280,9 @@ export class BridgeSession implements LinkHost {
       if (kind === KIND.CMD_FRAME && this.#picture(seq, corr, endpoint, view)) return;
       if (kind === KIND.CMD_ACQUIRE) keepAlive(view, this.#options.ttlMs);
       if (corr !== 0) this.#byCorr.set(corr, seq);
-      // The daemon's own answers are here sooner than a thread that waits for them wakes.
+      // Polls for the daemon's own answers, which arrive sooner than a waiting thread wakes.
       this.#link?.ask(frame, SOON_MS);
-      // Without a corr nobody awaits an answer: it went is all that there is to tell.
+      // Without a corr there is no answer: that it was sent is all that can be reported.
       if (corr === 0) this.#kept.settle(seq, new Uint8Array(0));
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
@@ -290,7 +291,7 @@ export class BridgeSession implements LinkHost {
     }
   }
 
-  /** Serves what wants a picture; false: the daemon answers it like any other command. */
+  /** Serves requests for pictures; false: the daemon answers it like any other command. */
   #picture(seq: number, corr: number, id: EndpointId, view: DataView): boolean {
     const { at } = FRAME_REQUEST;
     const [op = 0, head = 0, rate = 0] = [at.op, at.head, at.perSecond].map((offset) =>
@@ -315,7 +316,7 @@ export class BridgeSession implements LinkHost {
     const endpoint = body?.["endpoint"];
     const told = (op: typeof OP.LINES | typeof OP.REFUSED, value: object) => {
       const answer = writeJson(value);
-      // Not kept: who asks again asks anew, for it changes nothing.
+      // Not kept: a repeated request is carried out again, since it changes nothing.
       this.#kept.settle(seq, new Uint8Array(0));
       if (!this.#isEnded) this.#write(op, seq, answer);
     };
@@ -335,12 +336,12 @@ export class BridgeSession implements LinkHost {
     });
   }
 
-  /** Answers a request here: with words, and its code. */
+  /** Answers a request here, with a message and a code. */
   #refuse(seq: number, corr: number, endpoint: EndpointId, code: Code, words: string): void {
     this.#answer(seq, this.#toldWhy(endpoint, corr, code, words));
   }
 
-  /** Who gave it up may ask later: it was not done. */
+  /** If the outcome is asked for after the request was given up: it was not carried out. */
   #refuseLate(seq: number, corr: number, endpoint: EndpointId): void {
     this.#options.counts.late++;
     this.#kept.skip(seq);
@@ -348,7 +349,7 @@ export class BridgeSession implements LinkHost {
     this.#say(OP.ANSWER, seq, this.#toldWhy(endpoint, corr, CODE["timed-out"], words));
   }
 
-  /** Says why a request is not done, and gives its answer. */
+  /** Reports why a request is not carried out, and answers it. */
   #toldWhy(endpoint: EndpointId, corr: number, code: Code, words: string): Uint8Array {
     const frames = refusalFrames({ endpoint, corr, code, words });
     const answer = frames.pop();
@@ -386,7 +387,7 @@ export class BridgeSession implements LinkHost {
   }
 }
 
-/** Whatever a remote owner promised, it must be heard of. */
+/** A remote owner must always be heard from, whatever it asked for. */
 function keepAlive(frame: DataView, ttlMs: number): void {
   const at = FRAME.inline + ACQUIRE.at.ttlMs;
   const wanted = frame.getUint32(at, true);

@@ -1,40 +1,40 @@
 /**
- * What `vmsig join` counts: told at its end and by `--metrics`, in the names of Prometheus.
+ * The counters of `vmsig join`, printed at its end and by `--metrics`, with Prometheus-style names.
  * @module
  */
 
 /** The counters. */
 export class JoinCounts {
-  /** Events that were handed to the server. */
+  /** Events passed to the server. */
   published = 0;
-  /** Events that waited for the server in vain and were dropped. */
+  /** Events dropped because the server did not take them in time. */
   dropped = 0;
-  /** Events that the daemon dropped before they came here: its queue for `join` was full. */
+  /** Events that the daemon dropped because its queue for `join` was full. */
   overrun = 0;
-  /** Audit entries that the server's stream has confirmed. */
+  /** Audit entries confirmed by the server's stream. */
   audited = 0;
-  /** Audit entries that were dropped. */
+  /** Dropped audit entries. */
   auditDropped = 0;
-  /** Requests that came. */
+  /** Requests received. */
   requests = 0;
-  /** Requests that came again and were not done again. */
+  /** Requests received again and not repeated. */
   repeated = 0;
-  /** Requests that came too late and were not done. */
+  /** Requests received too late and not carried out. */
   late = 0;
-  /** Messages that were not understood, or named somebody else's inbox. */
+  /** Messages that could not be parsed, or named another user's inbox. */
   notUnderstood = 0;
-  /** Sessions that were opened. */
+  /** Sessions opened. */
   sessions = 0;
-  /** Sessions that ended because nothing was heard of them. */
+  /** Sessions ended because their reader was not heard from. */
   silent = 0;
-  /** Sessions that were not let in. */
+  /** Sessions not admitted. */
   refused = 0;
-  /** Pictures that were sent. */
+  /** Pictures sent. */
   pictures = 0;
-  /** Times that the server went away. */
+  /** Number of times that the server was lost. */
   serverDowns = 0;
 
-  /** As lines of Prometheus's text format. */
+  /** The counters in Prometheus's text format. */
   lines(gauges: Readonly<Record<string, number>>): string {
     const rows: string[] = [];
     for (const [name, value] of Object.entries(this)) {

@@ -1,10 +1,10 @@
 /**
- * The daemon's events on their way to the server. While nobody wants any, none is read; when somebody does, a
- * control of its own joins the daemon, so what the daemon keeps (memory contexts, states of seams) comes
- * first, and what nobody wants of it stays here.
+ * Passes the daemon's events to the server. While nobody wants any, none are read. When somebody does, a
+ * control of its own joins the daemon, so that the retained events (memory contexts, states of seams) come
+ * first, and events that nobody wants are not sent.
  *
- * A frame goes as it is, its body behind it. Its descriptors stay: the header still says how many there were,
- * which marks it. Pictures' rings and what asks for them never go.
+ * A frame is sent unchanged, followed by its body. Its descriptors are not sent; the header still has their
+ * number, which shows that there were some. Frame rings, and events that request them, are never sent.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -26,19 +26,19 @@ import type { OutQueue } from "./out_queue.ts";
 const NEVER: ReadonlySet<number> = new Set([KIND.FRAME_RING, KIND.FRAME_DEMAND]);
 const RETRY_MS = 1000;
 
-/** What a feed is made of. */
+/** The options of a feed. */
 export interface EventFeedOptions {
-  /** Counts what goes. */
+  /** Counts what is sent. */
   readonly numbers: EventNumbers;
   /** The daemon. */
   readonly bus: LocalBus;
-  /** Who is there. */
+  /** The endpoints. */
   readonly view: HostView;
-  /** Where events go. */
+  /** Where events are sent. */
   readonly queue: OutQueue;
-  /** The daemon has dropped events before they came here. */
+  /** Called when the daemon has dropped events. */
   readonly onOverrun: (lost: number) => void;
-  /** Sources that may go at all, bit 1 << source. */
+  /** Sources that may be sent at all, bit 1 << source. */
   readonly allowed: number;
 }
 
@@ -52,7 +52,7 @@ export class EventFeed implements LinkHost, AsyncDisposable {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #isEnded = false;
 
-  /** Reads nothing yet. */
+  /** Starts without reading. */
   constructor(options: EventFeedOptions) {
     this.#options = options;
   }
@@ -62,21 +62,21 @@ export class EventFeed implements LinkHost, AsyncDisposable {
     return this.#link !== undefined;
   }
 
-  /** From now on these sources are wanted, and no others; resolves when they flow. */
+  /** From now on exactly these sources are wanted; resolves when their events flow. */
   async want(sources: number): Promise<void> {
     this.#wanted = sources & this.#options.allowed;
     if (this.#wanted === 0) return await this.#close();
     if (this.#link === undefined) await this.#open();
   }
 
-  /** The endpoints are called otherwise now. */
+  /** The names of endpoints have changed. */
   forgetNames(): void {
     this.#outlets.clear();
   }
 
   /** See {@linkcode LinkHost}. */
   onWelcome(): void {
-    // What is granted shows in what comes.
+    // What is granted is visible in what arrives.
   }
 
   /** See {@linkcode LinkHost}. */
@@ -96,11 +96,14 @@ export class EventFeed implements LinkHost, AsyncDisposable {
     if (event.fdCount > 0) event[Symbol.dispose]();
   }
 
-  /** See {@linkcode LinkHost}: an event without descriptors goes from where it was read to the batch. */
+  /**
+   * See {@linkcode LinkHost}: an event without descriptors is copied from the receive buffer straight to the
+   * batch.
+   */
   onFrame(view: DataView, bytes: Uint8Array, at: number, length: number): void {
     const kind = view.getUint16(at + FRAME.kind, true) as Kind;
     const source = view.getUint8(at + FRAME.source) as Source;
-    // That the daemon has dropped events is told to whoever reads any.
+    // An OVERRUN is sent to every reader of events.
     if (((this.#wanted >>> source) & 1) === 1 && !NEVER.has(kind) || kind === KIND.OVERRUN) {
       const endpoint = view.getUint32(at + FRAME.endpoint, true) as EndpointId;
       const key = ((endpoint & 0xff) << 16 | kind) * 16 + source;
@@ -110,7 +113,7 @@ export class EventFeed implements LinkHost, AsyncDisposable {
         const place = endpoint === NO_ENDPOINT ? undefined : view.place(endpoint);
         const from = kind === KIND.AUDIT ? AUDIT_SOURCE : sourceName(source);
         outlet = numbers.outlet(place?.token ?? NOWHERE, from, kindName(kind));
-        // One that is not in the view yet has its name in a moment.
+        // An endpoint that is not in the view yet gets its name shortly.
         if (place !== undefined || endpoint === NO_ENDPOINT) this.#outlets.set(key, outlet);
       }
       if (kind === KIND.OVERRUN) {
@@ -127,7 +130,7 @@ export class EventFeed implements LinkHost, AsyncDisposable {
     this.#later();
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
     clearTimeout(this.#retry);
@@ -142,7 +145,7 @@ export class EventFeed implements LinkHost, AsyncDisposable {
       if (this.#isEnded || this.#wanted === 0) void link.close();
       else this.#link = link;
     }, (error) => {
-      // The daemon is away: it is tried again as long as anybody wants events.
+      // The daemon is away: retried for as long as anybody wants events.
       if (!(error instanceof Fault) || (error.code as FaultCode) === "bad-argument") throw error;
       this.#later();
     }).finally(() => this.#opening = undefined);

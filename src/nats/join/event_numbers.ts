@@ -1,8 +1,8 @@
 /**
- * Where events go, each with its number: those of one subject are counted as they leave, so a reader sees
- * what was lost between the server and itself, and what came twice. (By subject, because a user's permissions
- * may leave out a kind or an endpoint.) A run begins anywhere: a number far from the one before is another
- * run's.
+ * The subjects of events, and their sequence numbers: the events of one subject are numbered as they are
+ * sent, so that a reader can detect losses between the server and itself, and duplicates. (Per subject,
+ * because a user's permissions may exclude a kind or an endpoint.) A sequence may begin anywhere: a number
+ * far from the previous one belongs to another run.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -10,34 +10,34 @@ import { FRAME } from "../../protocol/frame.ts";
 import { messageHead } from "../wire/publish_batch.ts";
 import { eventSubject } from "../wire/subjects.ts";
 
-/** Names that are remembered: a host has few, unless they change all the time. */
+/** Names that are cached: a host has few, unless they change all the time. */
 const MOST_COUNTED = 16_384;
 
 interface Count {
   last: number;
 }
 
-/** Where events of one kind go. */
+/** The destination of events of one kind. */
 export interface Outlet {
   /** The subject. */
   readonly subject: string;
-  /** What stands before each message. */
+  /** The bytes before each message. */
   readonly head: Uint8Array;
-  /** Gives a frame that leaves now its number. @param at where in the bytes it begins */
+  /** Numbers a frame that is sent now. @param at the frame's offset */
   stamp(bytes: Uint8Array, at: number): void;
 }
 
-/** The numbers of one host's events. */
+/** The numbering of one host's events. */
 export class EventNumbers {
   readonly #host: string;
   readonly #counts = new Map<string, Count>();
 
-  /** Counts nothing yet. @param host the host's name */
+  /** Starts without numbers. @param host the host's name */
   constructor(host: string) {
     this.#host = host;
   }
 
-  /** Where events of a kind go. @param endpoint the endpoint's token */
+  /** The destination of events of a kind. @param endpoint the endpoint's token */
   outlet(endpoint: string, source: string, kind: string): Outlet {
     const subject = eventSubject(this.#host, endpoint, source, kind);
     let count = this.#counts.get(subject);

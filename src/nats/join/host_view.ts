@@ -1,6 +1,7 @@
 /**
- * What this host's entry in the roster says: its daemon's endpoints, what their VMs do, who owns which lease
- * and what shows their screens. It follows the daemon's events and asks only about what changed.
+ * The contents of this host's roster entry: its daemon's endpoints, the states of their VMs, the owners of
+ * leases, and the sources of their screens. It follows the daemon's events, and queries only what may have
+ * changed.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -20,31 +21,31 @@ import { ENVELOPE_VERSION } from "../wire/envelope.ts";
 import type { HostEndpoint, HostEntry } from "../wire/host_entry.ts";
 import { token } from "../wire/subjects.ts";
 
-/** Things that happen at once are told at once, ms. */
+/** Changes within this time are reported together, ms. */
 const GATHER_MS = 30;
 
-/** An endpoint, as subjects and requests name it. */
+/** An endpoint, as named in subjects and requests. */
 export interface LocalPlace {
   /** Its token in a subject. */
   readonly token: string;
-  /** Which life of its number. */
+  /** The life of its number. */
   readonly life: number;
-  /** Its name; its number where it has none. */
+  /** Its name, or its number if it has none. */
   readonly name: string;
 }
 
-/** What does not change of a host's entry. */
+/** The constant part of a host's entry. */
 export type HostSelf = Pick<HostEntry, "host" | "run" | "machine" | "pid">;
 
-/** Told of what happens. */
+/** The listener of a view. */
 export interface HostViewListener {
   /** The entry changed. */
   onEntry(): void;
-  /** Something for the audit happened: the frame. */
+  /** The frame of an event that belongs in the audit. */
   onAudit(frame: Uint8Array): void;
 }
 
-/** What the audit tells of leases. */
+/** Audit kinds about leases. */
 const LEASE_KINDS: ReadonlySet<number> = new Set([
   KIND.LEASE_GRANTED,
   KIND.LEASE_RELEASED,
@@ -77,7 +78,7 @@ export class HostView implements AsyncDisposable {
   #isUp = true;
   #isEnded = false;
 
-  /** Over a client that reconnects and receives CORE and VMHOST; it is its owner's. */
+  /** Uses a client that reconnects and receives CORE and VMHOST, which the caller owns. */
   constructor(client: Client, self: HostSelf, listener: HostViewListener) {
     this.#client = client;
     this.#self = self;
@@ -85,7 +86,7 @@ export class HostView implements AsyncDisposable {
     this.#following = this.#follow();
   }
 
-  /** The entry as it is now. */
+  /** The current entry. */
   get entry(): HostEntry {
     const endpoints = !this.#isUp ? [] : this.#client.roster.list().map((each): HostEndpoint => {
       const { endpoint, name, state, seams, pid, vmid } = each;
@@ -103,12 +104,12 @@ export class HostView implements AsyncDisposable {
     };
   }
 
-  /** How an endpoint is called; undefined when it is not there. */
+  /** The name of an endpoint; undefined if it does not exist. */
   place(endpoint: EndpointId): LocalPlace | undefined {
     return this.#places.get(endpoint);
   }
 
-  /** The daemon has gone; the client comes back to it. */
+  /** The daemon was lost; the client reconnects. */
   setAway(): void {
     this.#isUp = false;
     this.#places.clear();
@@ -116,7 +117,7 @@ export class HostView implements AsyncDisposable {
     this.#listener.onEntry();
   }
 
-  /** Follows no more; the client is closed already. */
+  /** Stops following; the client has been closed already. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
     this.#changes[Symbol.dispose]();
@@ -141,7 +142,7 @@ export class HostView implements AsyncDisposable {
     }
     const vm = event.as("VM_LIFECYCLE");
     if (vm !== undefined) {
-      // A reset and a power-down are happenings: what the VM does then it is asked.
+      // A reset and a power-down are momentary: the VM's state afterwards is queried.
       const isState = vm.state !== VM_STATE_NUMBER.RESET && vm.state !== VM_STATE_NUMBER.POWERDOWN;
       this.#factsOf(endpoint).run = isState ? eventWords(event).split(" ", 1)[0] ?? "" : "";
     } else if (kind === KIND.ROSTER) {
@@ -176,7 +177,7 @@ export class HostView implements AsyncDisposable {
 
   async #refresh(): Promise<void> {
     assert(!this.#isEnded, "a view that has ended asks nothing more");
-    // That something is there is told before what it does: asking takes a moment.
+    // The endpoint is reported before its state, because the query takes a moment.
     this.#listener.onEntry();
     const stale = [...this.#stale];
     this.#stale.clear();
@@ -201,7 +202,7 @@ export class HostView implements AsyncDisposable {
     if (facts.run === "") {
       await this.#try(async () => void (facts.run = (await this.#client.vmState(endpoint)).state));
     }
-    // Once after each change of the roster: a refusal is audited, and would make us ask again.
+    // Once per change of the roster: a refusal is audited, which would cause another query.
     if (!this.#undisplayed.delete(endpoint)) return;
     if (entry.seams.includes("frame")) {
       await this.#try(async () => {
@@ -211,7 +212,7 @@ export class HostView implements AsyncDisposable {
     } else facts.display = "";
   }
 
-  /** What is not granted, or has gone meanwhile, is not told. */
+  /** What is not granted, or is gone meanwhile, is not reported. */
   async #try(ask: () => Promise<void>): Promise<void> {
     try {
       await ask();
@@ -227,7 +228,7 @@ export class HostView implements AsyncDisposable {
     try {
       text = Deno.readTextFileSync("/etc/passwd");
     } catch (error) {
-      // Without it users are numbers.
+      // Without it users are shown as numbers.
       if (!(error instanceof Error)) throw error;
     }
     const row = text.split("\n").map((line) => line.split(":")).find((fields) => fields[2] === String(uid));

@@ -1,6 +1,6 @@
 /**
- * `vmsig join`: what puts this host on a NATS server. A program like any other control: it has the grant of
- * the user that it runs as, and a daemon does not notice whether it is there.
+ * `vmsig join`: connects this host to a NATS server. It is a control like any other: it has the grant of the
+ * user that it runs as, and the daemon does not know about NATS.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -24,44 +24,44 @@ import { isInboxOf, SessionDesk } from "./session_desk.ts";
 
 const TICK_MS = 1000;
 
-/** How a host joins. */
+/** The options of `vmsig join`. */
 export interface JoinOptions {
-  /** The server, and who we are there. */
+  /** The server, and our credentials. */
   readonly nats: NatsOptions;
-  /** What this host is called. */
+  /** The name of this host. */
   readonly host: string;
   /** The daemon's socket. */
   readonly socketPath: string;
-  /** Sources whose events may go, bit 1 << source. */
+  /** Sources whose events may be sent, bit 1 << source. */
   readonly events: number;
-  /** Sources whose events go whether anybody wants them or not. */
+  /** Sources whose events are always sent. */
   readonly always: number;
   /** Whether remote users are served. */
   readonly serves: boolean;
-  /** Whether a server that asks nobody who he is is good enough for that. */
+  /** Whether remote users are served even if the server does not authenticate them. */
   readonly trustsNetwork: boolean;
-  /** Answers questions about memory. */
+  /** Answers queries about memory. */
   readonly memory?: MemoryDesk | undefined;
-  /** Says a line to the operator. */
+  /** Prints a line for the operator. */
   readonly tell: (line: string) => void;
-  /** Aborted when it is to leave. */
+  /** Aborted to leave. */
   readonly signal: AbortSignal;
-  /** Told when it is there. */
+  /** Called when the host has joined. */
   readonly onReady?: (host: JoinedHost) => void;
 }
 
 /** A host that has joined. */
 export interface JoinedHost {
-  /** What it counts. */
+  /** Its counters. */
   readonly counts: JoinCounts;
-  /** The counters and what is now, as lines of Prometheus's text format. */
+  /** The counters and the current state, in Prometheus's text format. */
   metrics(): string;
 }
 
 /**
- * Joins, and stays until the signal.
+ * Joins, and stays until the signal aborts.
  *
- * @throws {Fault} what keeps it from joining, or from staying
+ * @throws {Fault} why it cannot join or stay
  */
 export async function join(options: JoinOptions): Promise<void> {
   const { nats, host, socketPath, tell, signal } = options;
@@ -79,7 +79,7 @@ export async function join(options: JoinOptions): Promise<void> {
     tell(`the daemon is away: ${fault.message}`);
     parts.view?.setAway();
   };
-  // The daemon first: without one there is nothing to tell a server.
+  // The daemon first: without one there is nothing to report.
   const client = await bus.client("vmsig join", { sources: ["CORE", "VMHOST"] }, { onAway });
   stack.defer(() => closed(client));
   const link = stack.use(await NatsLink.open(nats, `vmsig join ${host}`));
@@ -150,7 +150,7 @@ export async function join(options: JoinOptions): Promise<void> {
     onRefusal: (text) =>
       tell(`the NATS server refused an operation: ${text}; config/nats/ has what a host needs`),
   });
-  // A server that lets nobody in any more closes the connection for good.
+  // A server that no longer admits us closes the connection for good.
   void link.nc.closed().then((error) => {
     if (error !== undefined && error !== null) {
       over.resolve(
@@ -181,7 +181,7 @@ export async function join(options: JoinOptions): Promise<void> {
   if (fault !== undefined) throw fault;
 }
 
-/** Hears what readers want, and has the feed follow. */
+/** Receives what readers want, and adjusts the feed. */
 function serveWants(
   link: NatsLink,
   host: string,
@@ -216,7 +216,7 @@ function serveWants(
   };
 }
 
-/** Who a requester is is the server's word: it must have asked. */
+/** The requester's name comes from the server, so the server must have authenticated it. */
 function checkServer(link: NatsLink, { serves, trustsNetwork }: JoinOptions): void {
   const { auth_required: asks, headers } = link.nc.info ?? {};
   if (headers !== true) {
@@ -233,19 +233,19 @@ async function closed(client: Client): Promise<void> {
   try {
     await client.close();
   } catch (error) {
-    // The daemon has gone before.
+    // The daemon is gone already.
     if (!(error instanceof Fault)) throw error;
   }
 }
 
-/** Which machine this is, as a hash that tells nothing of it. */
+/** An id of this machine, as a hash that reveals nothing about it. */
 async function machineHash(): Promise<string> {
   let text = "";
   for (const path of ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"]) {
     try {
       text += Deno.readTextFileSync(path);
     } catch (error) {
-      // Without it two hosts of one name are told apart by their runs.
+      // Without it, two hosts with the same name are distinguished by their runs.
       if (!(error instanceof Error)) throw error;
     }
   }

@@ -1,6 +1,6 @@
 /**
- * What became of a session's requests, for who asks again: the answers of the last ones, those that are under
- * way, and those that were asked for before they came, which are never done any more.
+ * The outcomes of a session's requests, in case they are asked for again: the answers to the last ones, those
+ * that are open, and those that were asked for before they arrived, which will never be carried out.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -9,16 +9,16 @@ import { FATE } from "../wire/envelope.ts";
 const MOST_ANSWERS = 256;
 const MOST_BYTES = 2 * 1024 * 1024;
 const MOST_NEVER = 1024;
-/** Of a session that is over less is kept. */
+/** Number of answers kept after a session has ended. */
 const MOST_RETIRED_BYTES = 16 * 1024;
 
-/** What is known of a request. */
+/** The known state of a request. */
 export type Known =
   | { readonly is: "new" }
   | { readonly is: "answered"; readonly answer: Uint8Array }
   | { readonly is: "fate"; readonly fate: number };
 
-/** The answers of one session. */
+/** The outcomes of one session. */
 export class KeptAnswers {
   readonly #answers = new Map<number, Uint8Array>();
   readonly #pending = new Set<number>();
@@ -27,23 +27,27 @@ export class KeptAnswers {
   #bytes = 0;
   #highest = 0;
 
-  /** Requests that are under way. */
+  /** Open requests. */
   get pending(): number {
     return this.#pending.size;
   }
 
-  /** What is known of a request's number. */
+  /** The known state of a request, by number. */
   look(seq: number): Known {
     const answer = this.#answers.get(seq);
     if (answer !== undefined) return { is: "answered", answer };
     if (this.#pending.has(seq)) return { is: "fate", fate: FATE.PENDING };
     if (this.#lost.has(seq)) return { is: "fate", fate: FATE.LOST };
     if (this.#never.has(seq)) return { is: "fate", fate: FATE.NEVER };
-    // A number below one that came: it was answered and is not kept, or came out of order, and is not done.
+    // A number below one that arrived: it was answered and is not kept, or came out of order and was not
+    // carried out.
     return seq <= this.#highest ? { is: "fate", fate: FATE.FORGOTTEN } : { is: "new" };
   }
 
-  /** A request that is new begins. Those between it and the one before never came, and never will. */
+  /**
+   * A new request begins. Requests with numbers between it and the previous one have not arrived, and will
+   * not be carried out.
+   */
   begin(seq: number): void {
     assert(seq > this.#highest, "a request begins once, and after those before it");
     for (let missed = Math.max(this.#highest + 1, seq - MOST_NEVER); missed < seq; missed++) {
@@ -53,7 +57,7 @@ export class KeptAnswers {
     this.#pending.add(seq);
   }
 
-  /** A request that was asked for before it came: if it comes, it is not done. */
+  /** A request was asked for before it arrived: if it arrives, it is not carried out. */
   never(seq: number): void {
     assert(seq > this.#highest, "what came has another fate");
     for (let missed = Math.max(this.#highest + 1, seq - MOST_NEVER); missed <= seq; missed++) {
@@ -62,7 +66,7 @@ export class KeptAnswers {
     this.#highest = seq;
   }
 
-  /** A request is answered. */
+  /** A request was answered. */
   settle(seq: number, answer: Uint8Array): void {
     assert(this.#pending.delete(seq), "a request is answered once");
     this.#answers.set(seq, answer);
@@ -70,13 +74,13 @@ export class KeptAnswers {
     this.#trim(MOST_BYTES);
   }
 
-  /** A request came too late, and is not done. */
+  /** A request arrived too late and is not carried out. */
   skip(seq: number): void {
     assert(this.#pending.delete(seq), "a request is answered once");
     this.#addNever(seq);
   }
 
-  /** The session is over: nothing is done any more, and what was under way is answered by nobody. */
+  /** The session has ended: nothing more is carried out, and open requests get no answer. */
   retire(): void {
     for (const seq of this.#pending) this.#lost.add(seq);
     this.#pending.clear();

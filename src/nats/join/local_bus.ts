@@ -1,6 +1,6 @@
 /**
- * The daemon of this host, as `vmsig join` comes to it: as itself, and for each remote user as a control of
- * that user's own.
+ * `vmsig join`'s connections to this host's daemon: for itself, and for each remote user as a control of that
+ * user.
  * @module
  */
 import { Client } from "../../client/client.ts";
@@ -20,7 +20,7 @@ export class LocalBus {
     this.socketPath = socketPath;
   }
 
-  /** A client of ours. @throws {Fault} */
+  /** A client for ourselves. @throws {Fault} */
   async client(name: string, sub: SubscribeOptions, reconnect?: ReconnectOptions): Promise<Client> {
     return await Client.join({
       socketPath: this.socketPath,
@@ -38,9 +38,9 @@ export class LocalBus {
   }
 
   /**
-   * A bare connection, for frames as they are.
+   * A bare connection that passes on frames unchanged.
    *
-   * @param user the remote user that it speaks for; undefined for ourselves
+   * @param user the remote user; undefined for ourselves
    * @throws {Fault}
    */
   async link(user: string | undefined, name: string, sub: SubscribeOptions, host: LinkHost): Promise<Link> {
@@ -56,7 +56,7 @@ export class LocalBus {
   }
 }
 
-/** What the daemon's rules call a user of the server. */
+/** The name of a server's user in the daemon's rules. */
 function principalOf(user: string): string {
   return `nats:${user}`;
 }

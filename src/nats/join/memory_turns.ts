@@ -1,33 +1,33 @@
 /**
- * Questions about guests' memory, one at a time: each maps a guest and reads it, on the one thread that is
- * there for them. So no more than one is answered at once, few wait, and a user has no more than a share of
- * the places. Waiting for a process costs next to nothing: such questions wait beside.
+ * Queues queries about guests' memory: each maps a guest and reads it, on the one thread for this purpose. So
+ * only one is answered at a time, few are queued, and each user may have only a share of the places. Waiting
+ * for a process costs almost nothing, so such queries do not count as running.
  * @module
  */
 import { assert } from "../../base/assert.ts";
 import { Fault } from "../../base/fault.ts";
 
-/** Questions that wait for their turn, and waits that are under way, at most. */
+/** Maximum number of queued queries and of waits. */
 const MOST_WAITING = 16;
-/** The same of one user. */
+/** The same per user. */
 const MOST_OF_A_USER = 4;
 
-/** The turns. */
+/** The queue. */
 export class MemoryTurns {
   readonly #byUser = new Map<string, number>();
   #count = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Questions that are not answered yet. */
+  /** Queries without an answer yet. */
   get waiting(): number {
     return this.#count;
   }
 
   /**
-   * Has a question answered in its turn.
+   * Answers a query when its turn has come.
    *
-   * @param isWait it only waits, and takes no turn
-   * @throws {Fault} `busy`; what the answer is refused with
+   * @param isWait it only waits, and needs no turn
+   * @throws {Fault} `busy`; refusals of the query
    */
   async take<T>(user: string, isWait: boolean, answer: () => Promise<T>): Promise<T> {
     const own = this.#byUser.get(user) ?? 0;

@@ -1,11 +1,11 @@
 /**
- * What goes to the server and cannot go yet: bounded in number and bytes. What does not fit pushes out the
- * oldest of the lowest priority, so the urgent goes last; an OVERRUN tells how many were lost. What is sent
- * keeps the order in which it came.
+ * The queue of messages to the server, bounded in number and bytes. When it is full, the oldest message of
+ * the lowest priority is dropped, so urgent ones are dropped last; an OVERRUN says how many were lost.
+ * Messages are sent in order of arrival.
  *
- * The library takes all that it is given and keeps it in memory until the server has it. So no more than a
- * window goes out before the server has confirmed what went before. While half of the places are taken and
- * the server is there, who fills the queue is asked to hold back: the daemon's own queue is behind it.
+ * The library accepts everything and buffers it until the server has it. So only a limited window of bytes is
+ * sent before the server has confirmed the previous ones. While half of the places are taken and the server
+ * is connected, the producer is asked to pause, which makes the daemon's own queue fill.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -15,11 +15,11 @@ import type { NatsLink } from "../wire/nats_link.ts";
 import type { JoinCounts } from "./counts.ts";
 import type { Outlet } from "./event_numbers.ts";
 
-/** Messages that may wait. */
+/** Maximum number of queued messages. */
 export const MOST_WAITING = 8192;
-/** Bytes that may wait. */
+/** Maximum size of queued messages, bytes. */
 const MOST_WAITING_BYTES = 16 * 1024 * 1024;
-/** Bytes that may be out unconfirmed. */
+/** Maximum number of unconfirmed bytes. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
 const MESSAGE_BYTES = 128;
 
@@ -30,7 +30,7 @@ interface Waiting {
   isDropped: boolean;
 }
 
-/** First in, first out, without moving what waits at each step. */
+/** A FIFO that does not move its entries at each step. */
 class Fifo {
   #items: Waiting[] = [];
   #next = 0;
@@ -62,7 +62,7 @@ class Fifo {
   }
 }
 
-/** The queue. */
+/** The queue of messages to the server. */
 export class OutQueue {
   readonly #link: NatsLink;
   readonly #counts: JoinCounts;
@@ -81,8 +81,8 @@ export class OutQueue {
   /**
    * An empty one.
    *
-   * @param overruns where it is told that events were lost
-   * @param onRoom told when who was asked to hold back may go on
+   * @param overruns the subject for reports of lost events
+   * @param onRoom called when a paused producer may continue
    */
   constructor(link: NatsLink, overruns: Outlet, counts: JoinCounts, onRoom: () => void = () => {}) {
     this.#link = link;
@@ -92,14 +92,14 @@ export class OutQueue {
     link.listen({ onUp: () => this.#onUp(), onDown: () => this.#onDown() });
   }
 
-  /** Messages that wait. */
+  /** Number of queued messages. */
   get waiting(): number {
     return this.#count;
   }
 
   /**
-   * Whether there is room; false: {@linkcode OutQueue.constructor}'s `onRoom` is told when there is. While
-   * the server is away there always is: the newest are kept, and the daemon's queue keeps its own.
+   * Whether there is room; if not, `onRoom` of the constructor is called when there is. While the server is
+   * away there always is: then the newest are kept here, and the daemon's queue keeps its own.
    */
   get hasRoom(): boolean {
     this.#isHeld = this.#link.isUp &&
@@ -108,11 +108,11 @@ export class OutQueue {
   }
 
   /**
-   * Sends a frame, or has a copy of it wait.
+   * Sends a frame, or queues a copy of it.
    *
-   * @param all what holds it; its number is written into it
-   * @param at where it begins
-   * @param length how long it is
+   * @param all the buffer; the frame's number is written into it
+   * @param at the frame's offset
+   * @param length the frame's length
    */
   push(outlet: Outlet, all: Uint8Array, at: number, length: number, prio: Prio): void {
     assert(prio < PRIO_COUNT, "a message has a priority");
@@ -139,7 +139,7 @@ export class OutQueue {
     if (this.#out >= WINDOW_BYTES / 2 && !this.#isConfirming) void this.#confirm();
   }
 
-  /** Asks the server whether it has what went out; another window may go then. */
+  /** Asks the server to confirm what was sent; then another window may be sent. */
   async #confirm(): Promise<void> {
     this.#isConfirming = true;
     const out = this.#out;
@@ -180,7 +180,7 @@ export class OutQueue {
     this.#onRoom();
   }
 
-  /** Lets the oldest of the lowest priority go. */
+  /** Drops the oldest message of the lowest priority. */
   #drop(): void {
     for (let prio = 0; prio < PRIO_COUNT; prio++) {
       const queue = this.#byPrio[prio] as Fifo;
@@ -193,13 +193,13 @@ export class OutQueue {
       this.#lost++;
       this.#counts.dropped++;
       this.#highestLost = Math.max(this.#highestLost, prio) as Prio;
-      // Those that were dropped are not kept for ever while the server is away.
+      // Dropped entries must not be kept while the server is away.
       if (this.#waiting.length > 2 * MOST_WAITING) this.#waiting.keep(({ isDropped }) => !isDropped);
       return;
     }
   }
 
-  /** What was out and did not arrive the library sends anew: a new window begins. */
+  /** The library sends unconfirmed bytes again: a new window begins. */
   #onDown(): void {
     this.#out = 0;
     this.#tellRoom();

@@ -1,7 +1,6 @@
 /**
- * What became of the requests of sessions that are over, for whoever was parted from this host and asks
- * later. A session that was is never opened a second time: what of it was on its way, or is delivered again,
- * is not done.
+ * The outcomes of requests of ended sessions, for readers that were disconnected and ask later. A session is
+ * never opened a second time: its requests that arrive late, or are delivered again, are not carried out.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -9,9 +8,9 @@ import type { KeptAnswers } from "./kept_answers.ts";
 
 /** How long they are kept, ms. */
 export const RETIRED_MS = 3_600_000;
-/** Of one user, the newest. */
+/** Per user: the newest are kept. */
 const MOST_OF_A_USER = 128;
-/** Users; of more the one who was heard of longest ago is forgotten. */
+/** Number of users; above that, the one heard from longest ago is dropped. */
 const MOST_USERS = 16;
 
 interface Retired {
@@ -19,18 +18,18 @@ interface Retired {
   readonly untilMs: number;
 }
 
-/** The sessions. */
+/** The ended sessions. */
 export class RetiredSessions {
   readonly #byUser = new Map<string, Map<string, Retired>>();
 
-  /** Sessions that are remembered. */
+  /** Number of sessions kept. */
   get size(): number {
     let size = 0;
     for (const sessions of this.#byUser.values()) size += sessions.size;
     return size;
   }
 
-  /** A session is over. */
+  /** A session has ended. */
   add(user: string, session: string, kept: KeptAnswers, nowMs: number): void {
     kept.retire();
     const sessions = this.#byUser.get(user) ?? new Map<string, Retired>();
@@ -42,12 +41,12 @@ export class RetiredSessions {
     forgetOldest(this.#byUser, MOST_USERS);
   }
 
-  /** What is known of a session that is over; undefined: nothing, or no more. */
+  /** What is known about an ended session; undefined if nothing is, or no longer. */
   find(user: string, session: string): KeptAnswers | undefined {
     return this.#byUser.get(user)?.get(session)?.kept;
   }
 
-  /** Forgets what is too old. */
+  /** Drops entries that are too old. */
   expire(nowMs: number): void {
     for (const [user, sessions] of this.#byUser) {
       for (const [session, { untilMs }] of sessions) {

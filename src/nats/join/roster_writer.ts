@@ -1,7 +1,7 @@
 /**
- * This host's entry in the roster's bucket: put when it changes and every few seconds, always over the very
- * entry that we put before. If another one stands there, another host has our name: whoever notices first
- * ends, and says so. Nothing is ever written over an entry of somebody who lives.
+ * Keeps this host's entry in the roster's bucket: written when it changes and every few seconds, always as an
+ * update of the revision that we wrote before. If the entry has another revision, another host has the same
+ * name; the one that notices first ends with an error. The entry of a live host is never overwritten.
  * @module
  */
 import { type KV, Kvm } from "@nats-io/kv";
@@ -17,28 +17,28 @@ const LOOK_MS = 500;
 const RETRY_MS = 500;
 const PUT_TIMEOUT_MS = 3000;
 
-/** What a writer is made of. */
+/** The options of a writer. */
 export interface RosterWriterOptions {
   /** The server. */
   readonly link: NatsLink;
-  /** The entry as it is now. */
+  /** The current entry. */
   readonly entry: () => HostEntry;
-  /** Says a line to the operator. */
+  /** Prints a line for the operator. */
   readonly tell: (line: string) => void;
-  /** Another host has our name, or the roster cannot be written: it is over. */
+  /** Called when another host has our name, or the roster cannot be written: the writer has ended. */
   readonly onFault: (fault: Fault) => void;
 }
 
-/** What a writer does. */
+/** The state of a writer. */
 type WriterState =
-  /** Its entry stands in the bucket as far as is known; the next put waits for its time. */
+  /** As far as is known, its entry is in the bucket; the next write is scheduled. */
   | "resting"
   | "putting"
-  /** The entry has changed since the put that is under way. */
+  /** The entry has changed since the write that is under way. */
   | "putting-old"
   | "ended";
 
-/** The writer. */
+/** The writer of one host's entry. */
 export class RosterWriter implements AsyncDisposable {
   readonly #options: RosterWriterOptions;
   readonly #key: string;
@@ -55,9 +55,9 @@ export class RosterWriter implements AsyncDisposable {
   }
 
   /**
-   * Takes the host's place in the roster.
+   * Claims the host's name in the roster.
    *
-   * @throws {Fault} `busy` when a host of this name lives; `missing`, `refused`, `unreachable`
+   * @throws {Fault} `busy` when a host with this name is alive; `missing`, `refused`, `unreachable`
    */
   static async open(options: RosterWriterOptions): Promise<RosterWriter> {
     try {
@@ -71,13 +71,13 @@ export class RosterWriter implements AsyncDisposable {
     }
   }
 
-  /** The entry changed: it is put now, or right after the put that is under way. */
+  /** The entry has changed: it is written now, or right after the write that is under way. */
   change(): void {
     if (this.#state === "putting") this.#state = "putting-old";
     else if (this.#state === "resting") void this.#put();
   }
 
-  /** Takes the entry away: readers see at once that the host has left. */
+  /** Removes the entry, so that readers notice at once that the host has left. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#state = "ended";
     clearTimeout(this.#timer);
@@ -90,7 +90,7 @@ export class RosterWriter implements AsyncDisposable {
     }
   }
 
-  /** Waits until nobody else has the place, and takes it. */
+  /** Waits until nobody else has the name, and claims it. */
   async #takePlace(): Promise<void> {
     const { entry, tell } = this.#options;
     const bytes = writeHostEntry(entry());
@@ -129,7 +129,7 @@ export class RosterWriter implements AsyncDisposable {
 
   async #put(): Promise<void> {
     if (this.#state !== "resting") return;
-    // Whatever waits for the server waits for its coming back, not for a timer.
+    // Everything that waits for the server waits for its return, not for a timer.
     if (!this.#options.link.isUp) return this.#again(BEAT_MS);
     this.#state = "putting";
     let waitMs = BEAT_MS;
@@ -150,7 +150,7 @@ export class RosterWriter implements AsyncDisposable {
     else this.#again(waitMs);
   }
 
-  /** A put is over. @returns whether the entry has changed since it began */
+  /** A write is complete. @returns whether the entry has changed since it began */
   #endPut(): boolean {
     if (this.#state === "ended") return false;
     assert(this.#state !== "resting", "a put that ends was under way");
@@ -159,7 +159,7 @@ export class RosterWriter implements AsyncDisposable {
     return isOld;
   }
 
-  /** A put failed: what stands there now? */
+  /** A write failed: reads what is there now. */
   async #mend(error: unknown): Promise<void> {
     try {
       const found = await this.#kv.get(this.#key);
@@ -170,7 +170,7 @@ export class RosterWriter implements AsyncDisposable {
       const other = readHostEntry(found.value);
       const isOurs = other?.run === this.#options.entry().run;
       assert(!isOurs || found.revision >= 0, "an entry of ours has a revision");
-      // Ours: a put of before, whose confirmation was lost.
+      // Our own: an earlier write whose confirmation was lost.
       if (isOurs || other === undefined) this.#revision = found.revision;
       else this.#end(sameName(other));
     } catch (mending) {
@@ -181,7 +181,7 @@ export class RosterWriter implements AsyncDisposable {
   #trouble(error: unknown, first: unknown): void {
     const fault = rosterFault(error);
     this.#troubles++;
-    // The server may be coming up; without its bucket it is told once, and tried on.
+    // The server may be starting; a missing bucket is logged once, and tried again.
     if (this.#troubles === 1 && this.#options.link.isUp) {
       this.#options.tell(`${fault.message} (after: ${oneLine(messageOf(first)).slice(0, 200)})`);
     }
@@ -195,7 +195,7 @@ export class RosterWriter implements AsyncDisposable {
   }
 }
 
-/** Whether an entry is of a process of this machine that has ended. */
+/** Whether an entry belongs to a process of this machine that has ended. */
 function isOfDeadProcess(other: HostEntry, own: HostEntry): boolean {
   if (other.machine !== own.machine || other.machine === "") return false;
   try {

@@ -1,6 +1,6 @@
 /**
- * A remote user's pictures: taken here, by a client of that user's own, and sent when they are asked for. Of
- * a watched screen one picture is on its way at a time; the next one is the newest when the reader has it.
+ * A remote user's pictures: taken here by a client that has the user's rights, and sent on request. Of a
+ * watched screen, one picture is sent at a time; when the reader has it, the newest one follows.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -19,12 +19,12 @@ import { pictureParts } from "../wire/picture_parts.ts";
 import { writeU64 } from "../../base/layout.ts";
 
 const DEFAULT_RATE = 10;
-/** A reader that does not say that it has a picture gets the next one after so long. */
+/** Time after which a reader that does not confirm a picture gets the next one, ms. */
 const SHOWN_MS = 5000;
 
-/** Where pictures go. */
+/** Where pictures are sent. */
 export interface PictureOutlet {
-  /** Sends a part of one. */
+  /** Sends a part of a picture. */
   picturePart(part: Uint8Array): void;
   /** Sends an event. */
   event(frame: Uint8Array): void;
@@ -45,7 +45,7 @@ export class ScreenService implements AsyncDisposable {
   #shown: PromiseWithResolvers<void> | undefined;
   #isEnded = false;
 
-  /** Connects nothing yet. @param open a client of the user's, which receives FRAME */
+  /** Starts without a client. @param open makes a client for the user, which receives FRAME */
   constructor(open: () => Promise<Client>, outlet: PictureOutlet) {
     this.#open = open;
     this.#outlet = outlet;
@@ -70,12 +70,12 @@ export class ScreenService implements AsyncDisposable {
         words[FRAME_REQUEST.at.head / 4] = head;
       },
     );
-    // It comes before the answer.
+    // It is sent before the answer.
     const [event] = stream.drain().slice(-1);
     if (event !== undefined) this.#outlet.event(event.frame);
   }
 
-  /** Sends each change of a screen from now on; 0 a second: no more. @throws {Fault} */
+  /** Sends each change of a screen from now on, at most that many per second; 0: stop. @throws {Fault} */
   async watch(endpoint: EndpointId, head: number, perSecond: number): Promise<void> {
     const key = `${endpoint} ${head}`;
     const before = this.#watches.get(key);
@@ -95,7 +95,7 @@ export class ScreenService implements AsyncDisposable {
     this.#shown?.resolve();
   }
 
-  /** Sends no more. */
+  /** Stops sending. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
     for (const { stop } of this.#watches.values()) stop.abort();
@@ -105,7 +105,7 @@ export class ScreenService implements AsyncDisposable {
     try {
       await (await this.#client).close();
     } catch (error) {
-      // It never opened, or the daemon has gone.
+      // It never opened, or the daemon is gone.
       if (!(error instanceof Fault)) throw error;
     }
   }
@@ -142,7 +142,7 @@ export class ScreenService implements AsyncDisposable {
         if (signal.aborted) break;
       }
     } catch (error) {
-      // The screen is no longer there, or nobody watches it any more: the reader's next request says so.
+      // The screen is gone, or is no longer watched: the reader's next request reports it.
       if (!(error instanceof Fault)) throw error;
     }
     if (this.#watches.get(key) === watch) this.#watches.delete(key);
@@ -159,7 +159,7 @@ export class ScreenService implements AsyncDisposable {
   }
 }
 
-/** A FRAME_INFO, as the daemon tells it: of a frame whose source and damage did not travel. */
+/** A FRAME_INFO as from the daemon, for a frame whose source and damage were not sent. */
 function frameInfo(frame: Frame): Uint8Array<ArrayBuffer> {
   const { endpoint, head, width, height, stride, format, frameId, timestampNs, isStopped } = frame;
   const { at } = FRAME_INFO;

@@ -1,6 +1,6 @@
 /**
- * What vmsig keeps on a server: the bucket of the roster, and the stream of the audit. Made once, by somebody
- * who may (`vmsig join URL --create`); hosts and readers only use them.
+ * What vmsig stores on a server: the roster's bucket, and the audit's stream. Created once by an authorised
+ * user (`vmsig join URL --create`); hosts and readers only use them.
  * @module
  */
 import { jetstreamManager, StorageType } from "@nats-io/jetstream";
@@ -11,21 +11,21 @@ import type { NatsLink } from "../wire/nats_link.ts";
 import { AUDIT_STREAM, AUDIT_SUBJECTS, ROSTER_BUCKET } from "../wire/subjects.ts";
 
 const NS_PER_DAY = 86_400 * 1e9;
-/** In which a repeated entry of the audit is known as one, ns. */
+/** Time within which a repeated audit entry is recognised as such, ns. */
 const DUPLICATES_NS = 120 * 1e9;
 
-/** How the audit is kept. */
+/** How the audit is stored. */
 export interface LayoutOptions {
-  /** For how many days. */
+  /** Retention, days. */
   readonly auditDays: number;
-  /** How many servers of a cluster have it. */
+  /** Number of replicas in a cluster. */
   readonly replicas: number;
 }
 
 /**
- * Makes both, or leaves them where they are.
+ * Creates both, or leaves existing ones unchanged.
  *
- * @returns what was done, a line each
+ * @returns what was done, one line each
  * @throws {Fault} `missing` without JetStream; `refused` without the permission
  */
 export async function createLayout(
@@ -34,7 +34,7 @@ export async function createLayout(
 ): Promise<string[]> {
   const done: string[] = [];
   try {
-    // Entries expire by the server's clock: a host that dies is forgotten, whoever looks.
+    // Entries expire by the server's clock: a host that dies is removed, whoever reads.
     await new Kvm(link.nc).create(ROSTER_BUCKET, {
       description: "vmsig: the roster, one entry per host",
       history: 1,

@@ -1,10 +1,10 @@
 /**
- * Takes in what remote users ask of this host, and hands it to their sessions. Who asks stands in the
- * subject, and the server sees to it that nobody publishes under another's name (config/nats/). An answer
- * goes to that user's inbox and nowhere else, whatever the message says.
+ * Receives the requests of remote users to this host, and passes them to their sessions. The user is named in
+ * the subject, and the server ensures that nobody publishes under another's name (config/nats/). An answer
+ * goes to that user's inbox only, whatever the message says.
  *
- * Where the time of one command goes (us, the best tenth and the median of 14,000 on two cores that had ten
- * others to serve: 114 and 200 as a whole):
+ * Where the time of one command goes (us; best tenth and median of 14,000, on two cores that also served ten
+ * other programs; 114 and 200 in total):
  *
  *   the reader's program until it writes                7   11
  *   through the server to this program's callback      31   45
@@ -14,9 +14,10 @@
  *   through the server to the reader's callback        31   49
  *   the reader's program until the caller has it        9   14
  *
- * (Measured with a plain socket under the library; its own transport takes a tenth longer on each way through
- * the server.) So what is left is the two ways through the server, which a bare request has as well, and the
- * daemon's turn in its own process. Nothing on the way waits for another turn of the event loop.
+ * (Measured with a plain socket under the library; its own transport takes a tenth longer in each direction
+ * through the server.) What remains is the transport through the server in both directions, which a bare
+ * request needs as well, and the daemon's turn in its own process. Nothing on the way waits for another turn
+ * of the event loop.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -44,7 +45,7 @@ const MOST_REPLY = 300;
 const LEAST_TTL_MS = 2000;
 const MOST_TTL_MS = 60_000;
 
-/** What a desk is made of. */
+/** The options of a desk. */
 export interface SessionDeskOptions {
   /** The host's name. */
   readonly host: string;
@@ -52,38 +53,38 @@ export interface SessionDeskOptions {
   readonly link: NatsLink;
   /** The daemon. */
   readonly bus: LocalBus;
-  /** An endpoint, as it is called now. */
+  /** The current endpoint with a number. */
   readonly place: (endpoint: EndpointId) => LocalPlace | undefined;
-  /** Questions about memory. */
+  /** Queries about memory. */
   readonly memory: MemoryDesk | undefined;
   /** The counters. */
   readonly counts: JoinCounts;
-  /** Says a line to the operator. */
+  /** Prints a line for the operator. */
   readonly tell: (line: string) => void;
 }
 
-/** The desk. */
+/** Dispatches requests to sessions. */
 export class SessionDesk implements AsyncDisposable {
   readonly #options: SessionDeskOptions;
   readonly #turns = new MemoryTurns();
-  /** By the subject of their requests: one that comes again is not taken apart again. */
+  /** Sessions by the subject of their requests, so that a subject is parsed only once. */
   readonly #sessions = new Map<string, BridgeSession>();
   readonly #retired = new RetiredSessions();
   readonly #nowMs = (): number => performance.now();
   #isEnded = false;
 
-  /** Listens from now on. */
+  /** Starts listening. */
   constructor(options: SessionDeskOptions) {
     this.#options = options;
     options.link.on(requestsTo(options.host), (message) => this.#receive(message));
   }
 
-  /** Sessions that are open. */
+  /** Number of open sessions. */
   get size(): number {
     return this.#sessions.size;
   }
 
-  /** Ends the sessions of readers that are not heard of. */
+  /** Ends the sessions whose readers are not heard from. */
   expire(): void {
     const now = this.#nowMs();
     this.#retired.expire(now);
@@ -108,12 +109,12 @@ export class SessionDesk implements AsyncDisposable {
     counts.requests++;
     const session = this.#sessions.get(subject);
     const envelope = opened(data);
-    // A session answers where it was opened from, whatever a later message says.
+    // A session answers the inbox that it was opened from, whatever a later message says.
     if (session !== undefined && envelope !== undefined && envelope.op !== OP.ASK) {
       return session.receive(envelope);
     }
     const who = requesterOf(subject);
-    // A reply elsewhere would have this host publish, in its own name, where the asker may not.
+    // An answer to another subject would let the requester publish, in this host's name, where it may not.
     if (who === undefined || !isInboxOf(reply, who.userToken)) return void counts.notUnderstood++;
     if (envelope === undefined) {
       counts.notUnderstood++;
@@ -127,7 +128,7 @@ export class SessionDesk implements AsyncDisposable {
       );
     }
     const { op, seq, body } = envelope;
-    // Whoever of the session's user asks, from wherever.
+    // A query from any program of the session's user.
     if (session !== undefined) return this.#tellFate(reply, seq, session.ask(seq));
     const retired = this.#retired.find(who.userToken, who.session);
     if (op === OP.ASK) {
@@ -141,7 +142,10 @@ export class SessionDesk implements AsyncDisposable {
     );
   }
 
-  /** What did not come is not done any more, now that it was asked for or its session is over. */
+  /**
+   * A request that has not arrived will not be carried out, since its outcome has been asked for or its
+   * session has ended.
+   */
   #tellFate(reply: string, seq: number, known: Known): void {
     const head = { seq, atMs: this.#nowMs() };
     const fate = Uint8Array.of(known.is === "fate" ? known.fate : FATE.NEVER);
@@ -185,7 +189,7 @@ export class SessionDesk implements AsyncDisposable {
       say: (envelope, body) => void link.post(head, body, 0, body.length, envelope),
       onEnd: () => {
         this.#sessions.delete(subject);
-        // What was not let in has done nothing, and is let in later maybe.
+        // A session that was not admitted has done nothing, and may be admitted later.
         if (session.isOpen) this.#retired.add(userToken, number, session.kept, this.#nowMs());
       },
     });
@@ -210,7 +214,7 @@ export class SessionDesk implements AsyncDisposable {
   }
 }
 
-/** Whether a subject is one of a user's inbox: plain tokens below it. */
+/** Whether a subject is in a user's inbox: plain tokens below it. */
 export function isInboxOf(reply: string | undefined, userToken: string): reply is string {
   if (reply === undefined || reply.length > MOST_REPLY) return false;
   const prefix = `${inboxPrefix(userToken)}.`;

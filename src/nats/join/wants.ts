@@ -1,29 +1,29 @@
 /**
- * What all readers want of this host's events, together: each says it again and again, and is forgotten when
- * it does not.
+ * The sources of this host's events that any reader wants: each reader repeats its want, which otherwise
+ * expires.
  * @module
  */
 import type { Want } from "../wire/want.ts";
 
-/** Readers that are remembered: more of them get what the others want. */
+/** Maximum number of readers that are remembered; further ones receive what the others want. */
 const MOST_READERS = 1024;
 
-/** The wants. */
+/** The wants of all readers. */
 export class Wants {
   readonly #readers = new Map<string, { readonly sources: number; readonly untilMs: number }>();
   #sources = 0;
 
-  /** Sources that anybody wants, bit 1 << source. */
+  /** Sources that any reader wants, bit 1 << source. */
   get sources(): number {
     return this.#sources;
   }
 
-  /** How many want anything. */
+  /** Number of readers with a want. */
   get readers(): number {
     return this.#readers.size;
   }
 
-  /** Takes in what a reader said. @param user whose reader it is */
+  /** Records a reader's want. @param user the reader's user */
   take(user: string, { reader, sources, ttlMs }: Want, nowMs: number): void {
     const key = `${user} ${reader}`;
     this.#readers.delete(key);
@@ -33,7 +33,7 @@ export class Wants {
     this.#sum();
   }
 
-  /** Forgets who has not said it again. */
+  /** Drops expired wants. */
   expire(nowMs: number): void {
     for (const [key, { untilMs }] of this.#readers) if (untilMs < nowMs) this.#readers.delete(key);
     this.#sum();

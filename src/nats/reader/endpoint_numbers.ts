@@ -1,14 +1,14 @@
 /**
- * The numbers by which a program here knows the endpoints of all hosts: one each for as long as the endpoint
- * is there. A host's own numbers go from 0 to 63, and mean another VM on every host.
+ * The numbers by which a program here identifies the endpoints of all hosts: one per endpoint for as long as
+ * it exists. A host's own numbers range from 0 to 63, and mean different VMs on different hosts.
  * @module
  */
 import type { EndpointId } from "../../base/ids.ts";
 
-/** Numbers at most: who makes up endpoints gets no more of this program's memory. */
+/** Maximum number, so that a sender of invented endpoints cannot exhaust this program's memory. */
 const MOST = 1 << 20;
 
-/** Where an endpoint is. */
+/** An endpoint of a host. */
 export interface RemotePlace {
   /** Its number here. */
   readonly number: EndpointId;
@@ -18,9 +18,9 @@ export interface RemotePlace {
   readonly endpoint: EndpointId;
   /** Its name there. */
   readonly name: string;
-  /** Which life of that number; 0 until the roster tells. */
+  /** The life of that number; 0 until the roster says. */
   life: number;
-  /** What was told of it last. */
+  /** The last roster entry. */
   told: string;
 }
 
@@ -30,12 +30,14 @@ export class EndpointNumbers {
   readonly #byNumber = new Map<EndpointId, RemotePlace>();
   #next = 0;
 
-  /** Where a number of ours is. */
+  /** The endpoint with one of our numbers. */
   place(number: EndpointId): RemotePlace | undefined {
     return this.#byNumber.get(number);
   }
 
-  /** The place of a host's endpoint, with a number that it has or gets; undefined when there are too many. */
+  /**
+   * The entry of a host's endpoint, which gets a number if it has none; undefined when there are too many.
+   */
   of(host: string, endpoint: EndpointId, name: string): RemotePlace | undefined {
     const key = `${endpoint} ${host} ${name}`;
     const known = this.#byKey.get(key);
@@ -46,12 +48,12 @@ export class EndpointNumbers {
     return place;
   }
 
-  /** The place of a host's endpoint, if it has a number. */
+  /** The entry of a host's endpoint, if it has a number. */
   find(host: string, endpoint: EndpointId, name: string): RemotePlace | undefined {
     return this.#byKey.get(`${endpoint} ${host} ${name}`);
   }
 
-  /** Lets go of a number: it is not given again. */
+  /** Releases a number, which is not used again. */
   drop(place: RemotePlace): void {
     this.#byKey.delete(`${place.endpoint} ${place.host} ${place.name}`);
     this.#byNumber.delete(place.number);

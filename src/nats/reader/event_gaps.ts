@@ -1,27 +1,27 @@
 /**
- * What is missing between a host and this reader, by the numbers of its events (`join/event_numbers.ts`): the
- * server gives up a reader that is too slow, a connection breaks, a message is delivered twice. A gap is
- * told as a number of lost events, and what came before is not taken a second time.
+ * Detects losses and duplicates between a host and this reader by the events' numbers
+ * (`join/event_numbers.ts`): the server disconnects a reader that is too slow, a connection breaks, a message
+ * is delivered twice. A gap is reported as a number of lost events, and duplicates are dropped.
  * @module
  */
 
-/** A number that is further on than this is another run's. */
+/** A number further ahead than this belongs to another run. */
 const MOST_GAP = 1 << 20;
-/** The same, back. */
+/** The same, behind. */
 const MOST_BACK = 1 << 12;
-/** Streams that are remembered. */
+/** Maximum number of subjects that are remembered. */
 const MOST_STREAMS = 1 << 17;
 
-/** The newest number of each subject's events. */
+/** The newest number per subject. */
 export class EventGaps {
   readonly #hosts = new Map<string, Map<string, number>>();
   #streams = 0;
 
   /**
-   * Takes a number in.
+   * Checks a number.
    *
    * @param stream the subject
-   * @returns how many were lost before it; -1: it came already
+   * @returns the number of events lost before it; -1: a duplicate
    */
   take(host: string, stream: string, number: number): number {
     let numbers = this.#hosts.get(host);
@@ -38,7 +38,7 @@ export class EventGaps {
     return step > 0 && step <= MOST_GAP ? step - 1 : 0;
   }
 
-  /** A host has begun anew, or has gone. */
+  /** A host was restarted or is gone. */
   forget(host: string): void {
     const numbers = this.#hosts.get(host);
     this.#streams -= numbers?.size ?? 0;

@@ -1,9 +1,9 @@
 /**
- * A session with one host: what a program here is to the daemon there. It opens when the first command goes,
- * lives as long as both hear of each other within its ttl, and tells what becomes of each command: its
- * answer, or, after a time without the server, that it never came, or cannot be told any more.
+ * A session with one host: this program as a control of the daemon there. It opens with the first command,
+ * lives as long as both sides hear from each other within its ttl, and reports the outcome of each command:
+ * its answer, or, after a time without the server, that it never arrived, or that this is unknown.
  *
- * When nothing was heard of the host for the ttl, it is over here as it is there: what was owned is lost.
+ * If nothing was heard from the host within the ttl, the session ends here as it does there: leases are lost.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -29,68 +29,68 @@ import type { NatsLink } from "../wire/nats_link.ts";
 import { messageHead } from "../wire/publish_batch.ts";
 import { requestSubject, sessionInbox, token } from "../wire/subjects.ts";
 
-/** A session without a word for so long is over, ms. */
+/** The ttl of a session, ms. */
 export const SESSION_TTL_MS = 10_000;
 const OPEN_TIMEOUT_MS = 5000;
-/** Commands that may be open at once. */
+/** Maximum number of open commands. */
 const MOST_OPEN = 1024;
 const NO_BYTES = new Uint8Array(0);
 
-/** What became of a command, beside its answer. */
+/** The outcome of a command, other than its answer. */
 export type Fate = "never" | "forgotten" | "lost";
 
-/** The same in words. */
+/** The outcomes in words. */
 export const FATE_WORDS: Readonly<Record<Fate, string>> = {
   never: "it never reached the host, and will not be carried out",
   forgotten: "it was answered, but the answer is no longer kept; check whether it was carried out",
   lost: "the host disconnected before it answered; vmsig outcome says whether it was carried out",
 };
 
-/** Told of what a session hears. */
+/** The listener of a session. */
 export interface SessionListener {
-  /** A frame: an answer, or an event for this session alone. */
+  /** A frame: an answer, or an event for this session. */
   onFrame(session: HostSession, frame: Uint8Array): void;
   /** A part of a picture. */
   onPicturePart(session: HostSession, part: Uint8Array): void;
-  /** A command will have no answer. */
+  /** A command will not be answered. */
   onFate(session: HostSession, command: SentCommand, fate: Fate): void;
-  /** It is over. */
+  /** The session has ended. */
   onSessionEnd(session: HostSession, fault: Fault): void;
 }
 
-/** A command that has no answer yet. */
+/** A command without an answer yet. */
 export interface SentCommand {
-  /** Its own number, as the frame says. */
+  /** Its corr in the frame. */
   readonly corr: number;
   /** The endpoint on the host. */
   readonly endpoint: EndpointId;
 }
 
-/** What goes into a command's envelope. */
+/** The contents of a command's envelope. */
 export interface CommandParts extends SentCommand {
-  /** Which life of the endpoint's number. */
+  /** The life of the endpoint's number. */
   readonly life: number;
   /** The frame. */
   readonly frame: Uint8Array;
-  /** How long it may be on its way, ms. */
+  /** Its time limit, ms. */
   readonly timeoutMs: number;
 }
 
-/** What a session is made of. */
+/** The options of a session. */
 export interface SessionParts {
   /** The server. */
   readonly link: NatsLink;
   /** The host. */
   readonly host: string;
-  /** The program's number. */
+  /** This program's id. */
   readonly reader: string;
-  /** The session's number, never used before. */
+  /** The session's id, never used before. */
   readonly session: string;
-  /** What the daemon's log and audit call it. */
+  /** The name in the daemon's log and audit trail. */
   readonly name: string;
   /** Told of what it hears. */
   readonly listener: SessionListener;
-  /** Without a word for so long it is over, ms. */
+  /** Time without a message after which it ends, ms. */
   readonly ttlMs: number;
 }
 
@@ -98,14 +98,14 @@ export interface SessionParts {
 export class HostSession {
   /** The host. */
   readonly host: string;
-  /** Its number. */
+  /** Its id. */
   readonly session: string;
-  /** Where it hears its host. */
+  /** The subject on which it hears its host. */
   readonly inbox: string;
   readonly #link: NatsLink;
   readonly #listener: SessionListener;
   readonly #subject: string;
-  /** What stands before each message to the host. */
+  /** The bytes before each message to the host. */
   readonly #head: Uint8Array;
   readonly #envelope = new Uint8Array(ENVELOPE_BYTES);
   readonly #envelopeView = new DataView(this.#envelope.buffer);
@@ -116,14 +116,14 @@ export class HostSession {
   readonly #lines = new Map<number, PromiseWithResolvers<JsonObject>>();
   #state: "opening" | "open" | "ended" = "opening";
   #seq = 0;
-  /** The host's clock, as it was told last, and when that was by ours. */
+  /** The host's clock when it last sent it, and our clock at that time. */
   #hostMs = 0;
   #heardMs = 0;
   #saidMs = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #openTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Says nothing yet. */
+  /** Starts without sending. */
   constructor({ link, host, reader, session, name, listener, ttlMs }: SessionParts) {
     this.#ttlMs = ttlMs;
     this.host = host;
@@ -135,16 +135,16 @@ export class HostSession {
     this.inbox = sessionInbox(token(link.user), reader, session, host);
     this.#head = messageHead(this.#subject, this.inbox);
     this.#opening.promise.catch(() => {
-      // Of a session that is closed as it opens nobody awaits the opening.
+      // If the session is closed while it opens, nobody awaits the opening.
     });
   }
 
-  /** Whether it is over. */
+  /** Whether it has ended. */
   get isEnded(): boolean {
     return this.#state === "ended";
   }
 
-  /** Commands without an answer. */
+  /** Number of commands without an answer. */
   get openCommands(): number {
     return this.#open.size;
   }
@@ -195,13 +195,13 @@ export class HostSession {
     return seq;
   }
 
-  /** A picture was taken in: the next one may come. */
+  /** A picture was received; the next one may be sent. */
   shown(): void {
     if (this.#state === "open") this.#say(OP.SHOWN, {});
   }
 
   /**
-   * Asks about a guest's memory.
+   * Sends a query about a guest's memory.
    *
    * @throws {Fault} with the host's code; `timed-out`
    */
@@ -224,14 +224,14 @@ export class HostSession {
     }
   }
 
-  /** The server is there again: what became of what was sent? */
+  /** The server is back: asks for the outcomes of what was sent. */
   onServer(): void {
     if (this.#state !== "open") return;
     this.#say(OP.ALIVE, {});
     for (const seq of this.#open.keys()) this.#say(OP.ASK, { seq });
   }
 
-  /** The server refused something: maybe that this session opens. */
+  /** The server refused something, possibly the opening of this session. */
   onRefusal(text: string): void {
     if (this.#state !== "opening" || !text.toLowerCase().includes(this.#subject.toLowerCase())) return;
     this.#end(
@@ -245,11 +245,11 @@ export class HostSession {
     );
   }
 
-  /** What came to this session's inbox. */
+  /** Handles a message to this session's inbox. */
   receive(bytes: Uint8Array, isNobodyThere: boolean): void {
     if (this.#state === "ended") return;
     if (isNobodyThere) {
-      // While it is open this may be a restart of the server, which hears of its subscribers one by one.
+      // With an open session it may be a restart of the server, which learns of its subscribers one by one.
       if (this.#state === "opening") {
         this.#end(
           new Fault(
@@ -269,14 +269,14 @@ export class HostSession {
     this.#take(envelope);
   }
 
-  /** Ends it: what is open will have no answer, and the host releases what was owned. */
+  /** Ends it: open commands get no answer, and the host releases its leases. */
   close(): void {
     if (this.#state === "ended") return;
     this.#say(OP.CLOSE, {});
     this.#stop();
   }
 
-  /** A host that speaks another version is told apart from one that is not there. */
+  /** Distinguishes a host with another protocol version from an absent one. */
   #notUnderstood(version: number | undefined): void {
     if (this.#state !== "opening" || version === undefined || version === ENVELOPE_VERSION) return;
     this.#end(otherVersion(this.host, version, ""));
@@ -290,7 +290,7 @@ export class HostSession {
         clearTimeout(this.#openTimer);
         return this.#opening.resolve(copied(body));
       case OP.ANSWER:
-        // Told twice, it is answered once.
+        // A second report must not answer twice.
         if (!this.#open.delete(seq)) return;
         return this.#listener.onFrame(this, body);
       case OP.EVENT:

@@ -1,7 +1,7 @@
 /**
- * Asks hosts what became of requests: of sessions of this program, those that are over too, and of those of
- * another program of the same user. It asks again until somebody answers, for a question or its answer may be
- * lost as the command was.
+ * Asks hosts for the outcomes of requests: of this program's sessions, also ended ones, and of other programs
+ * of the same user. It repeats the question until there is an answer, because a question or its answer may be
+ * lost like the command was.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -17,10 +17,10 @@ import { type CommandId, commandIdText, type CommandOutcome } from "../wire/outc
 import { requestSubject, sessionInbox, token } from "../wire/subjects.ts";
 
 const AGAIN_MS = 500;
-/** Commands that are remembered. */
+/** Number of commands that are remembered. */
 const MOST_SENT = 1024;
 
-/** Asks. */
+/** Asks for outcomes. */
 export class OutcomeAsker {
   readonly #link: NatsLink;
   readonly #reader: string;
@@ -28,13 +28,13 @@ export class OutcomeAsker {
   #forgotten = 0;
   readonly #asked = new Map<string, PromiseWithResolvers<CommandOutcome>>();
 
-  /** Asks nothing yet. @param reader this program's number */
+  /** Starts without questions. @param reader this program's id */
   constructor(link: NatsLink, reader: string) {
     this.#link = link;
     this.#reader = reader;
   }
 
-  /** A command went. */
+  /** A command was sent. */
   note(corr: number, host: string, session: string, seq: number): void {
     assert(corr !== 0 && seq !== 0, "what is answered has numbers");
     this.#sent.set(corr, { host, session, seq });
@@ -46,12 +46,12 @@ export class OutcomeAsker {
     }
   }
 
-  /** Which request a command was; undefined: it did not go, or that was long ago. */
+  /** Which request a command was; undefined: it was not sent, or that was too long ago. */
   idOf(corr: number): CommandId | undefined {
     return this.#sent.get(corr);
   }
 
-  /** What is known here of a command that has no id. */
+  /** What is known here about a command without an id. */
   here(corr: number): CommandOutcome {
     return corr <= this.#forgotten ? { is: "unknown", why: "too many came after it" } : { is: "never" };
   }
@@ -89,7 +89,7 @@ export class OutcomeAsker {
     }
   }
 
-  /** What came to a session's inbox: it may be what was asked for. */
+  /** Handles a message to a session's inbox, which may be the answer. */
   receive(host: string, session: string, bytes: Uint8Array): void {
     if (this.#asked.size === 0) return;
     const envelope = opened(bytes);
@@ -100,16 +100,16 @@ export class OutcomeAsker {
     asked?.resolve(op === OP.ANSWER ? outcomeOfAnswer(body) : outcomeOfFate(body[0]));
   }
 
-  /** Nobody will answer any more. */
+  /** There will be no answers any more. */
   end(): void {
     const fault = new Fault("unreachable", "Cannot determine its outcome: the client was closed");
     for (const { reject } of this.#asked.values()) reject(fault);
   }
 }
 
-/** What a kept answer says. */
+/** The outcome in a kept answer. */
 function outcomeOfAnswer(answer: Uint8Array): CommandOutcome {
-  // Of what is answered without a frame it is known that it was done.
+  // A command that is answered without a frame was carried out.
   if (answer.length < FRAME.body) return { is: "done" };
   const view = new DataView(copied(answer).buffer);
   const kind = view.getUint16(FRAME.kind, true);

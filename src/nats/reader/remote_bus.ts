@@ -1,7 +1,7 @@
 /**
- * The buses of all hosts as one: the roster, the events that are wanted, and a session with each host that a
- * command goes to. To a client it is what a control socket is, with frames in and frames out; endpoints have
- * numbers of this program (`endpoint_numbers.ts`) and are called HOST/NAME.
+ * The buses of all hosts as one: the roster, the wanted events, and a session with each host that a command
+ * goes to. For a client it takes the place of a control socket, with frames in and frames out; endpoints have
+ * this program's numbers (`endpoint_numbers.ts`) and the names HOST/NAME.
  * @module
  */
 import { CODE, type Code } from "../../base/codes.ts";
@@ -35,14 +35,14 @@ import { type PlacesListener, RemotePlaces } from "./remote_places.ts";
 import { RemoteEvents, WANT_WORD } from "./remote_events.ts";
 import { RosterReader } from "./roster_reader.ts";
 
-/** How long hosts may take to say that their events flow, ms. */
+/** Time limit for hosts to confirm that their events flow, ms. */
 const WANT_ANSWER_MS = 2000;
 
-/** Told of what comes. */
+/** The listener of a remote bus. */
 export interface RemoteBusListener extends PlacesListener {
-  /** An event for whoever wants it: a frame. */
+  /** The frame of a broadcast event. */
   onEvent(frame: Uint8Array<ArrayBuffer>): void;
-  /** A picture that was asked for. */
+  /** A picture that was requested. */
   onPicture(endpoint: EndpointId, about: PictureAbout, pixels: Uint8Array<ArrayBuffer>): void;
 }
 
@@ -53,7 +53,7 @@ interface TranslatedFrame {
   readonly inline: DataView;
 }
 
-/** All hosts. */
+/** All hosts' buses. */
 export class RemoteBus implements AsyncDisposable, SessionListener {
   readonly #link: NatsLink;
   readonly #name: string;
@@ -61,7 +61,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
   readonly #listener: RemoteBusListener;
   readonly #places: RemotePlaces;
   readonly #sessions = new Map<string, HostSession>();
-  /** The same by where they hear their hosts: what comes again is not taken apart again. */
+  /** Sessions by the subject on which they hear their hosts, so that a subject is parsed only once. */
   readonly #byInbox = new Map<string, HostSession>();
   readonly #waiting = new Map<HostSession, (() => void)[]>();
   readonly #owned = new Map<HostSession, Map<string, readonly [endpoint: EndpointId, cls: LeaseClass]>>();
@@ -93,7 +93,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
   /**
    * Connects, and begins to read the roster.
    *
-   * @param name what daemons' logs and audits call this program
+   * @param name the name of this program in daemons' logs and audit trails
    * @throws {Fault} as `NatsLink.open` and `RosterReader.open`
    */
   static async open(options: NatsOptions, name: string, listener: RemoteBusListener): Promise<RemoteBus> {
@@ -116,28 +116,29 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     }
   }
 
-  /** The hosts that are there. */
+  /** The known hosts. */
   get hosts(): HostEntry[] {
     return this.#roster?.hosts ?? [];
   }
 
-  /** Messages that were not understood, and taken for nothing. */
+  /** Number of messages that could not be parsed and were ignored. */
   get notUnderstood(): number {
     return this.#notUnderstood + (this.#roster?.notUnderstood ?? 0);
   }
 
-  /** The number of HOST/NAME; undefined when it is not there. */
+  /** The number of HOST/NAME; undefined if it does not exist. */
   numberOf(name: string): EndpointId | undefined {
     return this.#places.numberOf(name);
   }
 
-  /** Where one of our numbers is. */
+  /** The endpoint with one of our numbers. */
   place(endpoint: EndpointId): RemotePlace | undefined {
     return this.#places.place(endpoint);
   }
 
   /**
-   * Resolves when the roster is whole, the hosts' events flow, and what the server had is here.
+   * Resolves when the roster is complete, the hosts' events flow, and everything that the server had has
+   * arrived.
    *
    * @returns false when the server is away
    */
@@ -150,13 +151,13 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     return this.#link.isUp && await this.#link.flush();
   }
 
-  /** From now on events of these sources are wanted, bit 1 << source. */
+  /** From now on events of exactly these sources are wanted, bit 1 << source. */
   want(sources: number): void {
     this.#events.want(sources);
   }
 
   /**
-   * Sends a command's frame; it is this bus's from now on.
+   * Sends a command's frame, which this bus owns from now on.
    *
    * @throws {Fault} `unreachable`, `busy`
    */
@@ -174,7 +175,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     const beganMs = performance.now();
     const go = (): void => {
       const leftMs = timeoutMs - (performance.now() - beganMs);
-      // Who sent it has given it up: it does not go.
+      // The sender has given it up: it is not sent.
       if (leftMs <= 0) return this.#refuse(number, corr, CODE.dropped, FATE_WORDS.never);
       const parts = { corr, endpoint: place.endpoint, life: place.life, frame, timeoutMs: leftMs };
       const seq = session.send(parts);
@@ -193,13 +194,13 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     });
   }
 
-  /** By what another program asks for a command's outcome; undefined: it did not go. */
+  /** The id with which another program can ask for a command's outcome; undefined: it was not sent. */
   outcomeId(corr: number): string | undefined {
     const id = this.#outcomes.idOf(corr);
     return id === undefined ? undefined : commandIdText(id);
   }
 
-  /** What became of a command: of ours by its corr, of any by its id. @throws {Fault} */
+  /** The outcome of a command: of ours by its corr, of any by its id. @throws {Fault} */
   async outcome(of: number | string, timeoutMs: number): Promise<CommandOutcome> {
     const id = typeof of === "number" ? this.#outcomes.idOf(of) : commandIdOf(of);
     if (id !== undefined) return await this.#outcomes.ask(id, timeoutMs);
@@ -210,13 +211,13 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     );
   }
 
-  /** A picture of an endpoint was taken in. */
+  /** A picture of an endpoint was received. */
   shown(endpoint: EndpointId): void {
     const place = this.#places.place(endpoint);
     if (place !== undefined) this.#sessions.get(place.host)?.shown();
   }
 
-  /** Asks a host about a guest's memory. @throws {Fault} */
+  /** Sends a query about a guest's memory to its host. @throws {Fault} */
   async askMemory(endpoint: EndpointId, body: JsonObject, timeoutMs: number): Promise<JsonObject> {
     const place = this.#places.place(endpoint);
     if (place === undefined) throw new Fault("no-endpoint", "Cannot read that memory: the VM was detached");
@@ -310,7 +311,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     session.open().then(go, (error) => {
       if (!(error instanceof Fault)) throw error;
       this.#waiting.delete(session);
-      // What waits is told why, in the words of the fault.
+      // Waiting commands are told why, in the words of the fault.
       this.#openFault = error;
       for (const each of waiting) each();
       this.#openFault = undefined;
@@ -318,7 +319,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     return session;
   }
 
-  /** Why the session whose commands are refused now did not open. */
+  /** Why the session did not open, whose commands are refused now. */
   #openFault: Fault | undefined;
 
   #refuse(endpoint: EndpointId, corr: number, code: Code, words: string): void {
@@ -327,7 +328,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     const why = fault?.message ?? words;
     const name = fault?.code;
     const number = name !== undefined && name in CODE ? CODE[name as keyof typeof CODE] as Code : code;
-    // In a turn of its own, as an answer that travels comes.
+    // In a turn of its own, like an answer from the network.
     queueMicrotask(() => {
       for (const frame of refusalFrames({ endpoint, corr, code: number, words: why })) {
         this.#listener.onFrame(frame);
@@ -345,21 +346,21 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     const host = nameOfToken(hostToken);
     if (host === undefined) return;
     if (which === WANT_WORD) return this.#events.onAnswer(host);
-    // What was meant for a session that is over is nobody's, but for an outcome that was asked for.
+    // A message to an ended session is ignored, except for an outcome that was asked for.
     this.#outcomes.receive(host, which, data);
   }
 
   /**
-   * Checks a frame, and gives its endpoint our number.
+   * Checks a frame, and replaces its endpoint with our number.
    *
-   * @param name the endpoint's, where the subject says it
+   * @param name the endpoint's name from the subject
    */
   #translated(
     host: string,
     data: Uint8Array,
     name?: string,
   ): TranslatedFrame | undefined {
-    // A copy: the library's buffer is the next message's.
+    // A copy, because the library reuses its buffer.
     const frame = copied(data);
     const view = new DataView(frame.buffer);
     const fds = frame.length < FRAME.body ? 0 : view.getUint16(FRAME.fds, true);
@@ -368,10 +369,10 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
       return undefined;
     }
     const kind = view.getUint16(FRAME.kind, true) as Kind;
-    // The roster comes from its bucket, and what opens or ends a connection means another one.
+    // The roster is read from its bucket, and events that open or end a connection refer to another one.
     if (kind === KIND.WELCOME || kind === KIND.REFUSED) return void this.#notUnderstood++;
     if (kind === KIND.ROSTER) return undefined;
-    // The descriptors stayed on the host; that there are some is told by the body.
+    // The descriptors stayed on the host; the body says that there are some.
     view.setUint16(FRAME.fds, 0, true);
     const endpoint = view.getUint32(FRAME.endpoint, true) as EndpointId;
     let place: RemotePlace | undefined;

@@ -1,6 +1,6 @@
 /**
- * The events of all hosts that a reader wants: it says again and again which sources, hosts answer when they
- * flow, and each event's number shows what was lost between its host and here.
+ * The events of all hosts that a reader wants: it repeats its wanted sources, hosts confirm when the events
+ * flow, and the events' numbers show what was lost on the way.
  * @module
  */
 import { PRIO } from "../../event/priority.ts";
@@ -22,34 +22,34 @@ import {
 import { WANT_AGAIN_MS, WANT_TTL_MS, writeWant } from "../wire/want.ts";
 import { EventGaps } from "./event_gaps.ts";
 
-/** What stands in the place of a session where hosts answer a want. */
+/** Stands in place of a session id in hosts' answers to a want. */
 export const WANT_WORD = "want";
 
-/** Subjects whose names are remembered: those who make up more have theirs taken apart each time. */
+/** Number of subjects whose names are cached; others are parsed each time. */
 const MOST_ORIGINS = 16_384;
 
-/** Whose events a subject has. */
+/** The host and endpoint of a subject. */
 interface Origin {
   readonly host: string;
   /** The endpoint's name; undefined for none. */
   readonly name: string | undefined;
 }
 
-/** What the events are made of. */
+/** The options of the events. */
 export interface RemoteEventsParts {
   /** The server. */
   readonly link: NatsLink;
-  /** The program's number. */
+  /** This program's id. */
   readonly reader: string;
-  /** An event came; what it says is not checked. @param name the endpoint's; undefined for none */
+  /** An event arrived; its contents are not checked. @param name the endpoint's; undefined for none */
   readonly onEvent: (host: string, data: Uint8Array, name: string | undefined) => void;
   /** Events were lost. */
   readonly onOverrun: (frame: Uint8Array<ArrayBuffer>) => void;
-  /** Something came that is not understood, or came already. */
+  /** A message could not be parsed, or was a duplicate. */
   readonly onUnknown: () => void;
 }
 
-/** The events. */
+/** Receives the wanted events. */
 export class RemoteEvents implements Disposable {
   readonly #parts: RemoteEventsParts;
   readonly #answered = new Set<string>();
@@ -60,12 +60,12 @@ export class RemoteEvents implements Disposable {
   #sources = 0;
   #wanting: ReturnType<typeof setInterval> | undefined;
 
-  /** Wants nothing yet. */
+  /** Starts without a want. */
   constructor(parts: RemoteEventsParts) {
     this.#parts = parts;
   }
 
-  /** Whether all events that are wanted flow, of these hosts. */
+  /** Whether all wanted events of these hosts flow. */
   flowFrom(hosts: readonly HostEntry[]): boolean {
     return this.#sources === 0 || hosts.every(({ host, isUp }) => !isUp || this.#answered.has(host));
   }
@@ -80,7 +80,7 @@ export class RemoteEvents implements Disposable {
     for (const name of names) {
       link.on(eventsOf(name), ({ subject, data }) => this.#onEvent(subject, data));
     }
-    // That events were lost is told whatever is wanted.
+    // Reports of lost events are always wanted.
     if (this.#sources === 0 && (sources & 1 << SOURCE.CORE) === 0) {
       link.on(OVERRUNS, ({ subject, data }) => this.#onEvent(subject, data));
     }
@@ -89,7 +89,7 @@ export class RemoteEvents implements Disposable {
     this.#wanting ??= setInterval(() => this.#sayWant(), WANT_AGAIN_MS);
   }
 
-  /** A host is there, or says something new of itself. */
+  /** There is a host, or its entry has changed. */
   onHost({ host, run, isNumbered }: HostEntry): void {
     if (isNumbered === true && this.#runs.get(host) !== run) {
       this.#runs.set(host, run);
@@ -98,19 +98,19 @@ export class RemoteEvents implements Disposable {
     if (this.#sources !== 0 && !this.#answered.has(host)) this.#sayWant(host);
   }
 
-  /** A host has gone. */
+  /** A host is gone. */
   onHostGone(host: string): void {
     this.#answered.delete(host);
     this.#runs.delete(host);
     this.#gaps.forget(host);
   }
 
-  /** A host says that its events flow. */
+  /** A host confirms that its events flow. */
   onAnswer(host: string): void {
     this.#answered.add(host);
   }
 
-  /** The server is there again. */
+  /** The server is back. */
   onServer(): void {
     this.#answered.clear();
     if (this.#sources !== 0) this.#sayWant();
@@ -138,7 +138,9 @@ export class RemoteEvents implements Disposable {
     onEvent(host, data, name);
   }
 
-  /** Names are checked and decoded once for a subject, for that takes 10 us: most of an event. */
+  /**
+   * Names are checked and decoded once per subject, because that takes 10 us: most of the cost of an event.
+   */
   #originOf(subject: string): Origin | undefined {
     const known = this.#origins.get(subject);
     if (known !== undefined) return known;
@@ -155,7 +157,7 @@ export class RemoteEvents implements Disposable {
   #sayWant(host?: string): void {
     const { link, reader } = this.#parts;
     const want = writeWant({ reader, sources: this.#sources, ttlMs: WANT_TTL_MS });
-    // Each host answers by its own name in the last place.
+    // Each host answers with its own name as the last token.
     link.publish(wantSubject(link.user, host), want, `${readerInbox(token(link.user), reader)}.${WANT_WORD}`);
   }
 }

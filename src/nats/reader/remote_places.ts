@@ -1,6 +1,6 @@
 /**
- * The endpoints of all hosts as a client has them: a number of this program each, the name HOST/NAME, and a
- * ROSTER whenever something of it changes.
+ * The endpoints of all hosts as a client sees them: each has a number of this program and the name HOST/NAME,
+ * and every change causes a ROSTER.
  * @module
  */
 import type { EndpointId } from "../../base/ids.ts";
@@ -10,7 +10,7 @@ import type { HostEntry } from "../wire/host_entry.ts";
 import { rosterFrame } from "../wire/made_frames.ts";
 import { EndpointNumbers, type RemotePlace } from "./endpoint_numbers.ts";
 
-/** An endpoint of the roster, for who keeps one. */
+/** An endpoint of the roster. */
 export interface RemoteEndpoint {
   /** Its number here. */
   readonly endpoint: EndpointId;
@@ -26,9 +26,9 @@ export interface RemoteEndpoint {
   readonly vmid: number;
 }
 
-/** Told of endpoints. */
+/** The listener of endpoints. */
 export interface PlacesListener {
-  /** A checked frame with this program's number of the endpoint. It is the listener's. */
+  /** A checked frame with this program's number of the endpoint; owned by the listener. */
   onFrame(frame: Uint8Array<ArrayBuffer>): void;
   /** An entry of the roster changed. */
   onEndpoint(entry: RemoteEndpoint): void;
@@ -45,22 +45,22 @@ export class RemotePlaces {
     this.#listener = listener;
   }
 
-  /** Where a number of ours is. */
+  /** The endpoint with one of our numbers. */
   place(number: EndpointId): RemotePlace | undefined {
     return this.#numbers.place(number);
   }
 
-  /** What a host's number means now. */
+  /** The current endpoint with a host's number. */
   at(host: string, endpoint: EndpointId): RemotePlace | undefined {
     return this.#hosts.get(host)?.get(endpoint);
   }
 
-  /** The place of an endpoint that an event names, in the roster or not yet. */
+  /** The endpoint named in an event, whether it is in the roster or not yet. */
   of(host: string, endpoint: EndpointId, name: string): RemotePlace | undefined {
     return this.#numbers.of(host, endpoint, name);
   }
 
-  /** The number of HOST/NAME; undefined when it is not there. */
+  /** The number of HOST/NAME; undefined if it does not exist. */
   numberOf(name: string): EndpointId | undefined {
     for (const places of this.#hosts.values()) {
       for (const place of places.values()) if (nameOf(place) === name) return place.number;
@@ -68,7 +68,7 @@ export class RemotePlaces {
     return undefined;
   }
 
-  /** A host is there, or its entry changed. */
+  /** There is a host, or its entry has changed. */
   onHost({ host, endpoints }: HostEntry): void {
     const before = this.#hosts.get(host) ?? new Map<EndpointId, RemotePlace>();
     const now = new Map<EndpointId, RemotePlace>();
@@ -86,7 +86,7 @@ export class RemotePlaces {
     }
   }
 
-  /** A host has gone, and its endpoints with it. */
+  /** A host and its endpoints are gone. */
   onHostGone(host: string): void {
     for (const place of this.#hosts.get(host)?.values() ?? []) this.#gone(place);
     this.#hosts.delete(host);

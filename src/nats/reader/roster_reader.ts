@@ -1,9 +1,9 @@
 /**
- * Who is there on all hosts, as the roster's bucket tells it: a host is there while its entry is put anew.
+ * The hosts according to the roster's bucket: a host is alive while its entry is rewritten.
  *
- * How long ago that was is counted by a clock of this program alone, from when the entry arrived; an entry
- * that is there at the start is at most as old as the bucket keeps it. While the server is away nobody is
- * counted as dead: we would not hear of them.
+ * The age of an entry is measured by this program's clock alone, from its arrival; an entry that exists at
+ * the start is at most as old as the bucket keeps it. While the server is away no host is counted as dead,
+ * because we would not hear from it.
  * @module
  */
 import { Kvm, type KvWatchEntry } from "@nats-io/kv";
@@ -14,17 +14,20 @@ import { DEAD_MS, type HostEntry, readHostEntry } from "../wire/host_entry.ts";
 import type { NatsLink } from "../wire/nats_link.ts";
 import { nameOfToken, ROSTER_BUCKET } from "../wire/subjects.ts";
 
-/** How often it is looked who has died, ms. */
+/** Interval at which dead hosts are looked for, ms. */
 const LOOK_MS = 1000;
-/** Entries that were counted may expire before they come: so long without one, and the roster is whole. */
+/**
+ * Entries that were counted may expire before they arrive: after this time without one, the roster counts as
+ * complete, ms.
+ */
 const QUIET_MS = 1000;
 const RETRY_MS = 1000;
 
-/** Told of hosts. */
+/** The listener of hosts. */
 export interface RosterListener {
-  /** A host is there, or its entry changed. */
+  /** There is a host, or its entry has changed. */
   onHost(entry: HostEntry): void;
-  /** A host has gone, or has not been heard of for too long. */
+  /** A host is gone, or has not been heard from for too long. */
   onHostGone(host: string): void;
 }
 
@@ -33,7 +36,7 @@ interface Known {
   seenMs: number;
 }
 
-/** The hosts. */
+/** The known hosts. */
 export class RosterReader implements AsyncDisposable {
   readonly #link: NatsLink;
   readonly #listener: RosterListener;
@@ -65,28 +68,28 @@ export class RosterReader implements AsyncDisposable {
     return reader;
   }
 
-  /** The hosts that are there. */
+  /** The hosts that are alive. */
   get hosts(): HostEntry[] {
     return [...this.#hosts.values()].map(({ entry }) => entry)
       .sort((a, b) => a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
   }
 
-  /** A host; undefined when it is not there. */
+  /** A host; undefined if it is not alive. */
   host(name: string): HostEntry | undefined {
     return this.#hosts.get(name)?.entry;
   }
 
-  /** Entries that were none. */
+  /** Number of entries that were not valid. */
   get notUnderstood(): number {
     return this.#notUnderstood;
   }
 
-  /** Resolves when what was there at the start has arrived. */
+  /** Resolves when the entries that existed at the start have arrived. */
   whole(): Promise<void> {
     return this.#whole.promise;
   }
 
-  /** Reads no more. The link is its owner's. */
+  /** Stops reading. The link belongs to its owner. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
     this.#watches++;
@@ -122,7 +125,7 @@ export class RosterReader implements AsyncDisposable {
       this.#take(entry);
       if (entry.delta === 0 || entry.delta === undefined) this.#whole.resolve();
     }
-    // The server ended the watch: of a bucket that was made anew, for one.
+    // The server ended the watch, for instance because the bucket was created again.
     if (this.#watches === which) this.#again();
   }
 
@@ -146,7 +149,7 @@ export class RosterReader implements AsyncDisposable {
       return;
     }
     const host = readHostEntry(entry.value);
-    // The key is what the server's permissions guard: an entry that names another host is nobody's.
+    // The server's permissions protect the key: an entry that names another host is ignored.
     if (host === undefined || host.host !== name) {
       this.#notUnderstood++;
       return;

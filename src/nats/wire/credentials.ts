@@ -1,6 +1,6 @@
 /**
- * Who a program is to a NATS server: a file with credentials, of one of three forms. No secret ever stands on
- * a command line or in an address, where `ps` and logs show it.
+ * A program's identity at a NATS server: a file with credentials in one of three formats. A secret is never
+ * on a command line or in an address, where `ps` and logs would show it.
  *
  * - what `nsc` makes: a user's JWT and its seed, each between marks of dashes;
  * - an nkey's seed alone: one line that begins with `SU`;
@@ -16,24 +16,24 @@ import { isName } from "./subjects.ts";
 const MOST_BYTES = 64 * 1024;
 const ENCODER = new TextEncoder();
 
-/** Credentials, read. */
+/** Parsed credentials. */
 export interface Credentials {
   /**
-   * For the library.
+   * In the library's form.
    *
    * @internal
    */
   readonly authenticator: Authenticator;
-  /** Whom subjects name: the JWT's name, the nkey's public key, the user. */
+  /** The name used in subjects: the JWT's name, the nkey's public key, or the user. */
   readonly user: string;
-  /** Until when they hold, ms since 1970, as they say themselves; undefined: for ever. */
+  /** When they expire, ms since 1970, according to themselves; undefined: never. */
   readonly untilMs?: number;
 }
 
 /**
- * Reads a file of credentials. It is read once: who rotates them restarts the program.
+ * Reads a file of credentials, once: to rotate them, the program is restarted.
  *
- * @throws {Fault} `missing`, `refused` when others may read it, `bad-argument` when it is of no known form
+ * @throws {Fault} `missing`, `refused` when others may read it, `bad-argument` for an unknown format
  */
 export function readCredentials(path: string): Credentials {
   const shown = printable(path);
@@ -61,9 +61,9 @@ export function readCredentials(path: string): Credentials {
 }
 
 /**
- * Understands credentials.
+ * Parses credentials.
  *
- * @param shown what messages call them
+ * @param shown their name in messages
  * @throws {Fault} `bad-argument`
  */
 export function credentialsOf(text: string, shown: string): Credentials {

@@ -1,5 +1,5 @@
 /**
- * What stands before the bytes of a request and of what a host tells a session: 24 bytes, little-endian.
+ * The header of requests and of messages from a host to a session: 24 bytes, little-endian.
  *
  * | offset | type | field                                                                                  |
  * | ------ | ---- | -------------------------------------------------------------------------------------- |
@@ -12,8 +12,8 @@
  * | 20     | u32  | 0                                                                                      |
  * | 24     | byte[] | a frame of the control protocol, JSON, or nothing                                    |
  *
- * No two clocks are compared: a session counts from the newest time that the host told it, which is never
- * later than the host's clock is, so a deadline is never later than it was meant.
+ * Clocks are never compared: a session measures time from the newest time received from the host, which is
+ * never ahead of the host's clock, so that a deadline never becomes later than intended.
  * @module
  */
 
@@ -22,87 +22,87 @@ export const ENVELOPE_VERSION = 1;
 /** Bytes of an envelope. */
 export const ENVELOPE_BYTES = 24;
 
-/** What an envelope holds. */
+/** Message types. */
 export const OP = {
   /** Down: a session begins. Body: JSON {@linkcode OpenBody}. */
   OPEN: 1,
   /** Down: a command. Body: a frame. */
   COMMAND: 2,
-  /** Down: the session lives. */
+  /** Down: keepalive of the session. */
   ALIVE: 3,
-  /** Down: what became of a request; also of a session that is over. */
+  /** Down: asks for the outcome of a request; also of an ended session. */
   ASK: 4,
   /** Down: the session ends. */
   CLOSE: 5,
-  /** Down: a picture of a watched screen was taken in, the next one may come. */
+  /** Down: a picture of a watched screen was received, the next one may be sent. */
   SHOWN: 6,
-  /** Down: a question about a guest's memory. Body: JSON. */
+  /** Down: a query about a guest's memory. Body: JSON. */
   MEMORY: 7,
   /** Up: the session is open. Body: the daemon's WELCOME. */
   OPENED: 64,
   /** Up: a command's answer. Body: a frame. */
   ANSWER: 65,
-  /** Up: an event for this session alone. Body: a frame. */
+  /** Up: an event for this session. Body: a frame. */
   EVENT: 66,
   /** Up: a part of a picture, see `picture_parts.ts`. */
   PICTURE: 67,
-  /** Up: what became of a request that has no answer (yet). Body: one byte, {@linkcode FATE}. */
+  /** Up: the outcome of a request without an answer (yet). Body: one byte, {@linkcode FATE}. */
   FATE: 68,
-  /** Up: the session does not open, or a request is not understood. Body: JSON {@linkcode RefusalBody}. */
+  /** Up: the session is not opened, or a request could not be parsed. Body: JSON {@linkcode RefusalBody}. */
   REFUSED: 69,
-  /** Up: the session is over. Body: JSON {@linkcode RefusalBody}. */
+  /** Up: the session has ended. Body: JSON {@linkcode RefusalBody}. */
   ENDED: 70,
-  /** Up: lines about a guest's memory. Body: JSON. */
+  /** Up: lines of output about a guest's memory. Body: JSON. */
   LINES: 71,
 } as const;
 /** One of {@linkcode OP}. */
 export type Op = typeof OP[keyof typeof OP];
 
-/** What became of a request. */
+/** The outcome of a request. */
 export const FATE = {
   /** It is being carried out. */
   PENDING: 1,
-  /** It never came, and will be refused if it still comes. */
+  /** It never arrived, and will be refused if it does. */
   NEVER: 2,
-  /** It was answered, so long ago that the answer is not kept. */
+  /** It was answered so long ago that the answer is not kept. */
   FORGOTTEN: 3,
-  /** Its session ended while it was being carried out; an older reader takes it for FORGOTTEN. */
+  /** Its session ended while it was being carried out; an older reader treats it as FORGOTTEN. */
   LOST: 4,
   /** Nothing is known of its session. */
   NO_SESSION: 5,
 } as const;
 
-/** What opens a session. */
+/** The contents of the opening message. */
 export interface OpenBody {
-  /** The envelope's version that the reader speaks. */
+  /** The envelope version of the reader. */
   readonly v: number;
-  /** The version of vmsig. */
+  /** The reader's version of vmsig. */
   readonly vmsig: string;
-  /** What log and audit call it. */
+  /** The name in the log and audit trail. */
   readonly name: string;
-  /** After how long without a word it is dead, ms. */
+  /** Time without a message after which the session ends, ms. */
   readonly ttlMs: number;
 }
 
-/** Why something is not done. */
+/** The reason for a refusal. */
 export interface RefusalBody {
-  /** A code's name. */
+  /** The code's name. */
   readonly code: string;
-  /** In words. */
+  /** The message. */
   readonly text: string;
 }
 
-/** An envelope, opened. */
+/** A parsed envelope. */
 export interface Envelope {
-  /** What it is; a number that may be unknown. */
+  /** Its type, which may be unknown. */
   readonly op: number;
   /** The request's number. */
   readonly seq: number;
   /** Deadline or now, ms of the host's clock. */
   readonly atMs: number;
-  /** Which life of the endpoint's number. */
+  /** The life of the endpoint's number. */
   readonly life: number;
-  /** What it holds; not copied. */
+  /** Its body; not copied. */
   readonly body: Uint8Array;
 }
 
@@ -123,7 +123,7 @@ export function sealed(
   return bytes;
 }
 
-/** Writes an envelope to stand before a body. @param view of ENVELOPE_BYTES */
+/** Writes an envelope before a body. @param view of ENVELOPE_BYTES */
 export function sealInto(view: DataView, op: Op, seq: number, atMs: number, life = 0): void {
   view.setUint8(0, ENVELOPE_VERSION);
   view.setUint8(1, op);
@@ -134,7 +134,7 @@ export function sealInto(view: DataView, op: Op, seq: number, atMs: number, life
   view.setUint32(20, 0, true);
 }
 
-/** Opens an envelope; undefined, with nothing believed, when it is none of this version. */
+/** Parses an envelope; undefined if it is not one of this version. */
 export function opened(bytes: Uint8Array): Envelope | undefined {
   if (bytes.length < ENVELOPE_BYTES) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -151,7 +151,7 @@ export function opened(bytes: Uint8Array): Envelope | undefined {
   };
 }
 
-/** A copy in memory of its own. What the library hands over may be a Buffer, whose `slice` copies nothing. */
+/** A copy in memory of its own. The library's arrays may be Buffers, whose `slice` does not copy. */
 export function copied(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytes);
 }

@@ -1,7 +1,7 @@
 /**
- * The library's transport, with somebody who always hears of a socket's errors. The library takes its
- * listeners off a socket when it gives it up; a reset that is read after that has no listener, and an error
- * event without one ends the process: a server that turned somebody away would end who was turned away.
+ * The library's transport, with a permanent listener for a socket's errors. When the library gives up a
+ * socket, it removes its listeners; a reset that is read after that would be an error event without a
+ * listener, which ends the process: a server that rejects a client could end that client's process.
  * @module
  */
 import type { Socket } from "node:net";
@@ -14,7 +14,7 @@ class GuardedTransport extends NodeTransport {
     to: Parameters<NodeTransport["connect"]>[0],
     options: NodeConnectionOptions,
   ): Promise<void> {
-    // A server that is named by its address has no name for its certificate to match: the address it is.
+    // A server addressed by IP has no host name for its certificate to match, so the address is used.
     const { tls } = options;
     if (typeof tls !== "object" || tls === null) return await super.connect(to, options);
     const named: object = { ...tls, host: to.hostname };
@@ -36,7 +36,7 @@ class GuardedTransport extends NodeTransport {
   }
 }
 
-/** Has a socket always keep one listener for its errors. */
+/** Keeps a listener for errors on a socket. */
 function guarded<S extends Socket>(socket: S): S {
   const removeAll = socket.removeAllListeners.bind(socket);
   socket.removeAllListeners = (event?: string | symbol) => {
@@ -50,11 +50,11 @@ function guarded<S extends Socket>(socket: S): S {
 }
 
 function ignore(): void {
-  // Who still uses the socket has a listener of its own.
+  // The library still has a listener of its own while it uses the socket.
 }
 
 /**
- * Connects, as the library's own `connect` does.
+ * Connects, like the library's own `connect`.
  *
  * @internal
  */

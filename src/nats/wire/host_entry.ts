@@ -1,8 +1,8 @@
 /**
- * A host's entry in the roster: one value a host, JSON, so that `nats kv get vmsig_roster HOST` shows it as
- * well. It is put anew whenever something changes, and every {@linkcode BEAT_MS} in any case. Who has not
- * seen it for {@linkcode DEAD_MS} by a clock of its own takes the host for dead; the bucket forgets it after
- * the same time by the server's. No clock of the host is ever looked at.
+ * A host's entry in the roster: one value per host, JSON, so that `nats kv get vmsig_roster HOST` shows it as
+ * well. It is written whenever something changes, and every {@linkcode BEAT_MS} in any case. A reader that
+ * has not seen it for {@linkcode DEAD_MS} by its own clock considers the host dead; the bucket removes it
+ * after the same time by the server's clock. The host's clock is never used.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -13,64 +13,64 @@ import { VERSION } from "../../base/version.ts";
 import { ENVELOPE_VERSION } from "./envelope.ts";
 import { countField, isObject, type JsonObject, readJson, textField, writeJson } from "./json_body.ts";
 
-/** How often an entry is put anew, ms. */
+/** Interval at which an entry is written, ms. */
 export const BEAT_MS = 5000;
-/** After how long without it a host is dead, ms. */
+/** Time after which a host without a new entry is dead, ms. */
 export const DEAD_MS = 3 * BEAT_MS;
-/** Bytes of an entry at most. */
+/** Size limit of an entry, bytes. */
 export const MOST_ENTRY_BYTES = 128 * 1024;
 const MOST_TEXT = 256;
 const MOST_LEASES = 16;
 const MAX_U32 = 0xffff_ffff;
 
-/** An endpoint, as its host tells it. */
+/** An endpoint in a host's entry. */
 export interface HostEndpoint {
   /** Its number on the host. */
   readonly endpoint: EndpointId;
-  /** Grows when the number goes to another VM: a command names both. */
+  /** Incremented when the number is given to another VM: a command names both. */
   readonly life: number;
   /** Its name there. */
   readonly name: string;
   /** "attaching", "up", "down". */
   readonly state: string;
-  /** The seams that are up. */
+  /** Its seams that are up. */
   readonly seams: readonly string[];
   /** The VM's process; 0 = not known. */
   readonly pid: number;
-  /** The number that its config gives it; 0 = none. */
+  /** The VM's id from its config; 0 = none. */
   readonly vmid: number;
-  /** The VM's own state: "running"; "" = not known. */
+  /** The VM's state: "running"; "" = not known. */
   readonly run: string;
-  /** What shows its screen; "" = not known. */
+  /** The source of its screen; "" = not known. */
   readonly display: string;
-  /** Who owns which lease: class to user. */
+  /** The owners of leases: class to user. */
   readonly leases: Readonly<Record<string, string>>;
 }
 
-/** A host. */
+/** A host's entry. */
 export interface HostEntry {
-  /** The envelope's version that it speaks. */
+  /** The envelope version of the host. */
   readonly v: number;
   /** Its version of vmsig. */
   readonly vmsig: string;
   /** Its name. */
   readonly host: string;
-  /** Which run of `vmsig join` this is: random, another one after each start. */
+  /** Random id of this run of `vmsig join`. */
   readonly run: string;
-  /** Which machine, as a hash: two of one name are told apart by it. */
+  /** Hash of the machine's id, to distinguish two hosts with the same name. */
   readonly machine: string;
-  /** The process of `vmsig join` there. */
+  /** The pid of `vmsig join`. */
   readonly pid: number;
-  /** Whether its events are numbered (`join/event_numbers.ts`); of an older vmsig they are not. */
+  /** Whether its events are numbered (`join/event_numbers.ts`); with an older vmsig they are not. */
   readonly isNumbered?: boolean;
-  /** Whether its daemon is there. */
+  /** Whether its daemon is running. */
   readonly isUp: boolean;
   /** Its endpoints. */
   readonly endpoints: readonly HostEndpoint[];
 }
 
 /**
- * Checks that a host understands the requests of this program.
+ * Checks that a host supports the requests of this program.
  *
  * @throws {Fault} `not-supported`
  */
@@ -79,7 +79,7 @@ export function checkSpeaks(entry: HostEntry | undefined): void {
   throw otherVersion(entry.host, entry.v, entry.vmsig);
 }
 
-/** A host speaks another version of the requests. */
+/** A host has another protocol version. */
 export function otherVersion(host: string, version: number, vmsig: string): Fault {
   const what = vmsig === "" ? "vmsig" : `vmsig ${oneLine(vmsig)}`;
   return new Fault(
@@ -91,12 +91,12 @@ export function otherVersion(host: string, version: number, vmsig: string): Faul
   );
 }
 
-/** An entry as bytes. */
+/** An entry as JSON bytes. */
 export function writeHostEntry(entry: HostEntry): Uint8Array<ArrayBuffer> {
   return writeJson(entry);
 }
 
-/** The entry that stands there; undefined when it is none. Unknown keys are left out: of a newer vmsig. */
+/** Parses an entry; undefined if it is not valid. Unknown keys, from a newer vmsig, are ignored. */
 export function readHostEntry(bytes: Uint8Array): HostEntry | undefined {
   const map = readJson(bytes, MOST_ENTRY_BYTES);
   if (map === undefined) return undefined;

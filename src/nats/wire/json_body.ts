@@ -1,17 +1,17 @@
 /**
- * JSON that came over NATS: bounded before it is parsed, and read field by field. What is not as it should be
- * is left out or refused, never believed.
+ * JSON received over NATS: limited before it is parsed, and read field by field. Invalid fields are dropped
+ * or refused.
  * @module
  */
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 const ENCODER = new TextEncoder();
-/** Brackets that may be open at once. */
+/** Maximum nesting depth. */
 const MOST_DEPTH = 8;
 
-/** An object of JSON. */
+/** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The object that stands there; undefined when it is too long, too deep or none. */
+/** Parses an object; undefined if it is too long, too deep or not an object. */
 export function readJson(bytes: Uint8Array, mostBytes: number): JsonObject | undefined {
   if (bytes.length > mostBytes || isDeep(bytes)) return undefined;
   try {
@@ -32,13 +32,13 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A text of at most so many characters; undefined when it is none. */
+/** A text with at most that many characters; otherwise undefined. */
 export function textField(object: JsonObject, key: string, most: number): string | undefined {
   const value = object[key];
   return typeof value === "string" && value.length <= most ? value : undefined;
 }
 
-/** A whole number from 0; undefined when it is none. */
+/** A whole number from 0; otherwise undefined. */
 export function countField(object: JsonObject, key: string, most: number): number | undefined {
   const value = object[key];
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most
@@ -46,7 +46,7 @@ export function countField(object: JsonObject, key: string, most: number): numbe
     : undefined;
 }
 
-/** Whether brackets nest deeper than anything of ours: the parser would follow them. */
+/** Whether brackets nest deeper than any of our messages: the parser is recursive. */
 function isDeep(bytes: Uint8Array): boolean {
   let depth = 0;
   let isText = false;

@@ -1,6 +1,6 @@
 /**
- * Frames that are made on this side and look like any other: what becomes of a command that has no answer, a
- * lease that went with its host, an entry of the roster, what was lost on the way.
+ * Frames made on this side that look like those of a daemon: the outcome of a command without an answer, the
+ * loss of a lease with its host, a roster entry, the number of lost events.
  * @module
  */
 import type { Code } from "../../base/codes.ts";
@@ -19,15 +19,15 @@ const ERROR_TEXT_BYTES = 40;
 const NAME_BYTES = 32;
 const MOST_PARTS = 8;
 
-/** What stands in a made frame's header. */
+/** The header fields of such a frame. */
 export interface MadeHead {
   /** Its kind. */
   readonly kind: Kind;
-  /** Which VM; none unless told. */
+  /** The VM; none by default. */
   readonly endpoint?: EndpointId;
-  /** The command that it answers. */
+  /** The corr of the command that it answers. */
   readonly corr?: number;
-  /** Its class; HIGH unless told. */
+  /** Its priority; HIGH by default. */
   readonly prio?: Prio;
 }
 
@@ -49,7 +49,7 @@ export function madeFrame(
   return bytes;
 }
 
-/** The answer to a command that is refused here, with words before it. */
+/** The answer to a command refused here, preceded by its message. */
 export function refusalFrames(
   { endpoint, corr, code, words }: {
     readonly endpoint: EndpointId;
@@ -69,7 +69,7 @@ export function refusalFrames(
   return frames;
 }
 
-/** An answer without more than its code. */
+/** An answer that has only a code. */
 export function ackFrame(
   { endpoint, corr, code, cmdKind = KIND.NONE, detail = 0 }: {
     readonly endpoint: EndpointId;
@@ -99,7 +99,7 @@ export function revokedFrame(
   });
 }
 
-/** An entry of the roster. A name that does not fit is cut. */
+/** A roster entry. A name that is too long is cut. */
 export function rosterFrame(
   { endpoint, state, seams, pid, vmid, name }: {
     readonly endpoint: EndpointId;

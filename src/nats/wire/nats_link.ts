@@ -1,7 +1,7 @@
 /**
- * The connection to a NATS server, as both ends of ours have it: who we are, what went wrong in words, and
- * when it is away. The library comes back by itself, for ever; what is to be said again then is its user's
- * matter.
+ * The connection to a NATS server, for readers and hosts: our identity, errors in words, and whether it is
+ * connected. The library reconnects by itself, without limit; what must be sent again afterwards is up to the
+ * user of the link.
  * @module
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
@@ -13,43 +13,43 @@ import { PublishBatch } from "./publish_batch.ts";
 import { connectGuarded } from "./guarded_transport.ts";
 import { inboxPrefix, isName, token } from "./subjects.ts";
 
-/** Where the server is, and who we are there. */
+/** The server's address, and our identity. */
 export interface NatsOptions {
   /** `nats://HOST:PORT` or `tls://HOST:PORT`; several servers of one cluster by commas. */
   readonly url: string;
   /** A file with credentials, see `credentials.ts`. */
   readonly creds?: string | undefined;
-  /** Whom subjects name, where the credentials say another name or none. */
+  /** The name in subjects, if the credentials have a different one or none. */
   readonly as?: string | undefined;
-  /** A file with the authority of the server's certificate; the machine's own unless told. */
+  /** A file with the certificate authority; by default the machine's own. */
   readonly ca?: string | undefined;
   /** A file with our certificate, and one with its key, for a server that asks for one. */
   readonly cert?: string | undefined;
   /** See `cert`. */
   readonly key?: string | undefined;
-  /** A session without a word for so long is over, ms: 2,000 to 60,000 (10,000). */
+  /** The ttl of a session, ms: 2,000 to 60,000 (10,000). */
   readonly sessionTtlMs?: number;
 }
 
-/** A message, as far as we look at it. */
+/** The parts of a message that we use. */
 export interface NatsMessage {
-  /** Where it was published. */
+  /** The subject. */
   readonly subject: string;
-  /** What it says; the library's memory. */
+  /** The contents, in the library's memory. */
   readonly data: Uint8Array;
-  /** Where an answer is to go. */
+  /** The subject for an answer. */
   readonly reply?: string;
-  /** What the server says of it: 503 that nobody listens. */
+  /** The server's status: 503 means that there is no subscriber. */
   readonly headers?: { readonly code: number };
 }
 
-/** Told of what happens to the connection. */
+/** The listener of a connection. */
 export interface NatsListener {
-  /** It is there again. */
+  /** It is connected again. */
   onUp?(): void;
-  /** It is away; the library tries to come back. */
+  /** It is disconnected; the library tries to reconnect. */
   onDown?(): void;
-  /** The server said no to something: a subject that we may not use, a message that is too large. */
+  /** The server refused something: a subject without permission, a message that is too large. */
   onRefusal?(text: string): void;
 }
 
@@ -61,14 +61,14 @@ const NO_BYTES = new Uint8Array(0);
 /** A connection. */
 export class NatsLink implements AsyncDisposable {
   /**
-   * The library's.
+   * The library's connection.
    *
    * @internal
    */
   readonly nc: NatsConnection;
   readonly #impl: NatsConnectionImpl;
   readonly #batch: PublishBatch;
-  /** Whom subjects name. */
+  /** The name in subjects. */
   readonly user: string;
   readonly #listeners = new Set<NatsListener>();
   #isUp = true;
@@ -85,9 +85,9 @@ export class NatsLink implements AsyncDisposable {
   /**
    * Connects.
    *
-   * @param name what the server's own lists call us
+   * @param name our name in the server's lists
    * @throws {Fault} `usage`, `missing`, `refused`; `unreachable`; `not-admitted` when the server does not
-   *   let us in
+   *   admit us
    */
   static async open(options: NatsOptions, name: string): Promise<NatsLink> {
     const servers = serversOf(options.url);
@@ -113,7 +113,7 @@ export class NatsLink implements AsyncDisposable {
       pingInterval: PING_MS,
       maxPingOut: 2,
       noEcho: true,
-      // Credentials that were taken back may be given anew: we stay away, and say so.
+      // Revoked credentials may be restored: we stay disconnected, and say so.
       ignoreAuthErrorAbort: true,
       ...(credentials === undefined ? {} : { authenticator: credentials.authenticator }),
       ...(isTls || Object.keys(tls).length > 0 ? { tls } : {}),
@@ -125,22 +125,22 @@ export class NatsLink implements AsyncDisposable {
     }
   }
 
-  /** Whether the server is there, as far as we know. */
+  /** Whether it is connected, as far as is known. */
   get isUp(): boolean {
     return this.#isUp && !this.nc.isClosed();
   }
 
-  /** How often it went. */
+  /** Number of disconnections. */
   get downs(): number {
     return this.#downs;
   }
 
-  /** Tells somebody from now on. */
+  /** Adds a listener. */
   listen(listener: NatsListener): void {
     this.#listeners.add(listener);
   }
 
-  /** Subscribes; what the callback throws is a defect and goes to the process. */
+  /** Subscribes; an exception in the callback is a defect, and is not caught. */
   on(subject: string, callback: (message: NatsMessage) => void): void {
     this.nc.subscribe(subject, {
       callback: (error, message) => {
@@ -149,7 +149,7 @@ export class NatsLink implements AsyncDisposable {
     });
   }
 
-  /** Publishes, when the server is there. False: it is not, and nothing was said. */
+  /** Publishes, if connected. False: it is not, and nothing was sent. */
   publish(subject: string, bytes: Uint8Array, reply?: string): boolean {
     if (!this.isUp) return false;
     this.#batch.flush();
@@ -158,13 +158,13 @@ export class NatsLink implements AsyncDisposable {
   }
 
   /**
-   * Publishes like {@linkcode NatsLink.publish}, for who has much to say to one subject.
+   * Publishes like {@linkcode NatsLink.publish}, faster for many messages to one subject.
    *
    * @param head from `messageHead`
-   * @param bytes what holds the message; copied
-   * @param at where it begins
-   * @param length how long it is
-   * @param before bytes that come before it; copied
+   * @param bytes the buffer with the message; copied
+   * @param at the message's offset
+   * @param length its length
+   * @param before bytes to send before it; copied
    * @throws {Fault} `too-large` for the server
    */
   post(
@@ -182,11 +182,13 @@ export class NatsLink implements AsyncDisposable {
     return true;
   }
 
-  /** Resolves when the server has all that was published until now; false when it went meanwhile. */
+  /**
+   * Resolves when the server has received everything published so far; false when it disconnected meanwhile.
+   */
   async flush(): Promise<boolean> {
     if (!this.isUp) return false;
     const downs = this.#downs;
-    // The library tells it when it dials again, which may be never.
+    // The library reports it only when it dials again, which may be never.
     const { promise: gone, resolve: onDown } = Promise.withResolvers<void>();
     const listener = { onDown };
     this.#listeners.add(listener);
@@ -239,7 +241,7 @@ export class NatsLink implements AsyncDisposable {
 }
 
 /**
- * The servers of an address.
+ * The servers in an address.
  *
  * @throws {Fault} `usage`
  */
@@ -290,14 +292,14 @@ function connectFault(error: unknown, url: string, untilMs = Infinity): Fault {
   const text = oneLine(messageOf(error)).slice(0, 300);
   const all = `${error instanceof Error ? error.name : ""} ${text}`;
   if (/authentication timeout/i.test(all)) {
-    // nats-server waits two seconds for them, unless its config says otherwise.
+    // nats-server waits two seconds for them, unless configured otherwise.
     return new Fault(
       "unreachable",
       `Cannot join NATS at ${where}: the server did not get the credentials in time; try again`,
       { cause: error },
     );
   }
-  // The server only says no: that they are too old they say themselves.
+  // The server only refuses: that they have expired is in the credentials themselves.
   const isRefused = /authoriz|authentication|nkey/i.test(all);
   if (/expired/i.test(all) || (isRefused && untilMs < Date.now())) {
     return new Fault(

@@ -1,6 +1,6 @@
 /**
- * What became of a command whose answer did not come, and the name by which any program of its sender asks
- * for that: HOST/SESSION/NUMBER, with the host as a token (`subjects.ts`).
+ * The outcome of a command whose answer did not arrive, and the id by which any program of its user can ask
+ * for it: HOST/SESSION/NUMBER, with the host as a token (`subjects.ts`).
  * @module
  */
 import type { CodeName } from "../../base/codes.ts";
@@ -8,35 +8,35 @@ import { isName, isSession, nameOfToken, token } from "./subjects.ts";
 
 const MAX_SEQ = 0xffff_ffff;
 
-/** What became of a command. */
+/** The outcome of a command. */
 export type CommandOutcome =
-  /** It was done. */
+  /** It was carried out. */
   | { readonly is: "done" }
-  /** It was answered with this code, and not done. */
+  /** It was refused with this code. */
   | { readonly is: "refused"; readonly code: CodeName }
-  /** It is being done. */
+  /** It is being carried out. */
   | { readonly is: "under way" }
-  /** It did not get there, and will not be done if it still does. */
+  /** It did not arrive, and will not be carried out if it does. */
   | { readonly is: "never" }
-  /** It cannot be told, or not any more. */
+  /** It is unknown, or no longer known. */
   | { readonly is: "unknown"; readonly why: string };
 
-/** Which request of which session it was. */
+/** Identifies a request of a session. */
 export interface CommandId {
   /** The host. */
   readonly host: string;
-  /** The session's number. */
+  /** The session's id. */
   readonly session: string;
-  /** The request's, in its session. */
+  /** The request's number in the session. */
   readonly seq: number;
 }
 
-/** An id as text: one word that a shell leaves as it is. */
+/** An id as text: one word that needs no quoting in a shell. */
 export function commandIdText({ host, session, seq }: CommandId): string {
   return `${token(host)}/${session}/${seq}`;
 }
 
-/** The id of a text; undefined when it is none. */
+/** Parses an id; undefined if it is not valid. */
 export function commandIdOf(text: string): CommandId | undefined {
   const [hostToken = "", session = "", number = "", ...more] = text.split("/");
   const host = nameOfToken(hostToken);

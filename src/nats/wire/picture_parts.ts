@@ -1,10 +1,10 @@
 /**
- * A picture on its way from a host: its pixels are deflated, and travel in parts that any server takes. Each
- * part begins with 12 bytes (u32 picture, u32 part, u32 parts); the first one's bytes begin with JSON that
- * says what it is, behind its length (u32).
+ * A picture from a host: its pixels are deflated, and sent in parts that any server accepts. Each part begins
+ * with 12 bytes (u32 picture, u32 part, u32 parts); the contents of the first one begin with a JSON
+ * description, preceded by its length (u32).
  *
- * The receiver believes nothing: the size that is told bounds what is inflated, and what does not fit
- * together is no picture.
+ * The receiver does not trust the sender: the described size limits the inflation, and inconsistent data is
+ * discarded.
  * @module
  */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
@@ -14,40 +14,40 @@ import { frameBytes } from "../../vgpu/pixel_format.ts";
 import { copied } from "./envelope.ts";
 import { countField, readJson, textField, writeJson } from "./json_body.ts";
 
-/** Bytes of a part. */
+/** Size of a part, bytes. */
 const PART_BYTES = 256 * 1024;
 const HEAD_BYTES = 12;
 const MOST_ABOUT_BYTES = 4096;
 const MAX_U32 = 0xffff_ffff;
 const FAST = { level: 1 };
 
-/** What a picture is. */
+/** The description of a picture. */
 export interface PictureAbout {
   /** The endpoint's number on its host. */
   readonly endpoint: EndpointId;
   /** The head. */
   readonly head: number;
-  /** Pixels in a row. */
+  /** Width, pixels. */
   readonly width: number;
-  /** Rows. */
+  /** Height, pixels. */
   readonly height: number;
-  /** Bytes from row to row. */
+  /** Bytes per row. */
   readonly stride: number;
   /** The pixel format. */
   readonly format: number;
   /** Its number. */
   readonly frameId: number;
-  /** When it was taken, ns of the host's CLOCK_MONOTONIC: to be compared with the same host's alone. */
+  /** When it was taken, ns of the host's CLOCK_MONOTONIC; comparable only within that host. */
   readonly timestampNs: number;
   /** Flags of FRAME_INFO. */
   readonly flags: number;
-  /** What it comes from: FRAME_INFO's source. */
+  /** Its source, as in FRAME_INFO. */
   readonly source: number;
   /** The display device's id. */
   readonly device: string;
 }
 
-/** The parts of a picture, each ready to be sent. */
+/** The parts of a picture, ready to be sent. */
 export function pictureParts(
   number: number,
   about: PictureAbout,
@@ -72,14 +72,14 @@ export function pictureParts(
   });
 }
 
-/** Parts of one sender on their way to be a picture. */
+/** Assembles the parts of one sender. */
 export class PictureAssembler {
   #number = -1;
   #count = 0;
   #bytes = 0;
   #parts: Uint8Array[] = [];
 
-  /** Takes a part in, a copy; the picture, when it was the last one of a good one. */
+  /** Adds a part, which is copied; returns the picture when it is complete and valid. */
   take(
     part: Uint8Array,
   ): { readonly about: PictureAbout; readonly pixels: Uint8Array<ArrayBuffer> } | undefined {
@@ -96,7 +96,7 @@ export class PictureAssembler {
       this.#number = number;
       this.#count = count;
     }
-    // They come in order: one that does not belongs to a picture that was given up.
+    // Parts arrive in order: another one belongs to a picture that was abandoned.
     if (number !== this.#number || count !== this.#count || index !== this.#parts.length) return this.#drop();
     this.#parts.push(copied(part.subarray(HEAD_BYTES)));
     this.#bytes += part.length - HEAD_BYTES;

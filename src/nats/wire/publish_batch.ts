@@ -1,31 +1,31 @@
 /**
- * Messages that are published in one turn, as one piece of the NATS protocol for the library to send. The
- * library makes a text of each message's head, encodes it, and puts three pieces into a list that it joins
- * later: that is most of what publishing a small message costs. Here a head is encoded once for its subject,
- * and the message is copied once, to where it leaves from.
+ * Collects the messages published in one turn into one piece of NATS protocol that the library sends. The
+ * library builds a string for each message's head, encodes it, and puts three pieces into a list that it
+ * joins later, which is most of the cost of publishing a small message. Here a head is encoded once per
+ * subject, and a message is copied once, to where it is sent from.
  *
- * Memory that was given to the library is not written any more: the next piece lies behind it.
+ * Memory that was passed to the library is not written again: the next piece follows it.
  * @module
  */
 import { assert } from "../../base/assert.ts";
 
 const BLOCK_BYTES = 65_536;
-/** A piece of so many bytes does not wait for the turn's end: the library sends as many at once. */
+/** A piece of this size is sent before the end of the turn, since the library sends that much at once. */
 const PIECE_BYTES = 32_768;
-/** Digits of the longest message's length, and the ends of two lines. */
+/** Digits of the longest message's length, and two line ends. */
 const MOST_FRAMING_BYTES = 16;
 const CR = 13;
 const LF = 10;
 const ZERO = 48;
 const ENCODER = new TextEncoder();
 
-/** What stands before a message's length: a publication to a subject, with where an answer is to go. */
+/** The bytes before a message's length: a publication to a subject, with the subject for answers. */
 export function messageHead(subject: string, reply?: string): Uint8Array {
   assert(/^[^\s]+$/.test(subject) && /^[^\s]*$/.test(reply ?? ""), "a subject is one word");
   return ENCODER.encode(reply === undefined ? `PUB ${subject} ` : `PUB ${subject} ${reply} `);
 }
 
-/** The batch. */
+/** Collects messages. */
 export class PublishBatch {
   readonly #send: (piece: Uint8Array) => void;
   #block = new Uint8Array(BLOCK_BYTES);
@@ -33,7 +33,7 @@ export class PublishBatch {
   #end = 0;
   #isDue = false;
 
-  /** An empty one. @param send takes a piece; the memory is its own from then on */
+  /** Starts empty. @param send sends a piece, whose memory it owns from then on */
   constructor(send: (piece: Uint8Array) => void) {
     this.#send = send;
   }
@@ -42,10 +42,10 @@ export class PublishBatch {
    * Adds a message.
    *
    * @param head from {@linkcode messageHead}
-   * @param before bytes that come first
-   * @param bytes what holds the rest
-   * @param at where the rest begins
-   * @param length and how long it is
+   * @param before bytes to send first
+   * @param bytes the buffer with the rest
+   * @param at the offset of the rest
+   * @param length its length
    */
   add(head: Uint8Array, before: Uint8Array, bytes: Uint8Array, at: number, length: number): void {
     const total = before.length + length;
@@ -75,7 +75,7 @@ export class PublishBatch {
     });
   }
 
-  /** Sends what is there. */
+  /** Sends what was collected. */
   flush(): void {
     if (this.#end === this.#begin) return;
     const piece = this.#block.subarray(this.#begin, this.#end);

@@ -1,5 +1,5 @@
 /**
- * The names of vmsig on a NATS server: subjects, the bucket of the roster, the stream of the audit.
+ * vmsig's names on a NATS server: subjects, the roster's bucket, the audit's stream.
  *
  *   vmsig.HOST.ENDPOINT.SOURCE.KIND       an event, up
  *   vmsig.HOST.ENDPOINT.AUDIT.AUDIT       an AUDIT event, up: who may not see the audit is not let in there
@@ -10,30 +10,30 @@
  *   _INBOX.USER.READER.SESSION.HOST       what a host tells one session: answers, pictures, its own events
  *   _INBOX.USER.READER.want.HOST          that a host's events flow
  *
- * A token may hold letters, digits, `_` and `-`; every other byte of a name is written `=XX`, which keys of a
- * KV bucket allow as well. A name that is a word of ours has its first byte written so. Hence an endpoint
- * called "req" is never taken for a request, and `=all` is no host.
+ * A token may contain letters, digits, `_` and `-`; every other byte of a name is written as `=XX`, which
+ * keys of a KV bucket allow as well. In a name that is one of our own words, the first byte is written that
+ * way. So an endpoint called "req" cannot be mistaken for a request, and `=all` is not a valid host.
  * @module
  */
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 const PLAIN = /[A-Za-z0-9_-]/;
-/** Bytes of a name at most: what an endpoint's, a host's or a user's name needs many times over. */
+/** Size limit of a name, bytes: many times what the names of endpoints, hosts and users need. */
 const MOST_NAME_BYTES = 128;
-/** What stands where an event has no endpoint. */
+/** Stands in place of an endpoint for an event without one. */
 export const NOWHERE = "-";
-/** What stands for every host, where a reader says what it wants. */
+/** Stands for all hosts, in a reader's want. */
 export const EVERY_HOST = "=all";
 const RESERVED: ReadonlySet<string> = new Set(["req", "want", "audit", NOWHERE]);
 
-/** The KV bucket of the roster: one entry a host. */
+/** The KV bucket of the roster, with one entry per host. */
 export const ROSTER_BUCKET = "vmsig_roster";
-/** The stream that keeps the audit. */
+/** The stream that stores the audit. */
 export const AUDIT_STREAM = "vmsig_audit";
-/** What the audit's stream takes. */
+/** The subjects that the audit's stream stores. */
 export const AUDIT_SUBJECTS = "vmsig.*.audit";
 
-/** A name as one token of a subject, and as a key of a bucket. */
+/** A name as a token of a subject and a key of a bucket. */
 export function token(name: string): string {
   let text = "";
   for (const byte of ENCODER.encode(name)) {
@@ -44,7 +44,7 @@ export function token(name: string): string {
   return text === "" ? "=" : text;
 }
 
-/** The name of a token; undefined for one that {@linkcode token} does not make. */
+/** The name of a token; undefined for one that {@linkcode token} does not produce. */
 export function nameOfToken(text: string): string | undefined {
   if (text === "=") return "";
   if (text.length > 3 * MOST_NAME_BYTES || !/^(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+$/.test(text)) return undefined;
@@ -58,59 +58,59 @@ export function nameOfToken(text: string): string | undefined {
   }
   try {
     const name = DECODER.decode(bytes.subarray(0, length));
-    // One name, one token: what could be written otherwise is not valid.
+    // Each name has exactly one token: other spellings are not valid.
     return token(name) === text ? name : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Whether a name can be a host's or a user's. */
+/** Whether a name is valid for a host or a user. */
 export function isName(name: string): boolean {
   const { length } = ENCODER.encode(name);
   return length > 0 && length <= MOST_NAME_BYTES;
 }
 
 /**
- * What stands in place of the source CORE of an AUDIT event: rights are lists of what is allowed, source by
- * source, so whoever may hear CORE but no audit is allowed the one and not the other.
+ * Stands in place of the source CORE for an AUDIT event: permissions are lists of allowed subjects per
+ * source, so that a user who may receive CORE but not the audit can be given exactly that.
  */
 export const AUDIT_SOURCE = "AUDIT";
 
-/** Where an event goes. The endpoint is a token already: `-` for none. */
+/** The subject of an event. The endpoint is a token: `-` for none. */
 export function eventSubject(host: string, endpoint: string, source: string, kind: string): string {
   return `vmsig.${token(host)}.${endpoint}.${source}.${kind}`;
 }
 
-/** Where the events of one source are, of a host or of all. */
+/** The subjects of one source's events, of a host or of all. */
 export function eventsOf(source: string, host?: string): string {
   return `vmsig.${host === undefined ? "*" : token(host)}.*.${source}.*`;
 }
 
-/** Where all hosts tell that events were lost. */
+/** The subjects on which hosts report lost events. */
 export const OVERRUNS = `vmsig.*.${NOWHERE}.CORE.OVERRUN`;
 
-/** Where a session's requests go. */
+/** The subject of a session's requests. */
 export function requestSubject(host: string, user: string, session: string): string {
   return `vmsig.${token(host)}.req.${token(user)}.${session}.cmd`;
 }
 
-/** What a host subscribes to, to be asked. */
+/** The subject on which a host receives requests. */
 export function requestsTo(host: string): string {
   return `vmsig.${token(host)}.req.*.*.cmd`;
 }
 
-/** Who asks. */
+/** The sender of a request. */
 export interface Requester {
   /** The user. */
   readonly user: string;
-  /** The same as a token. */
+  /** The user as a token. */
   readonly userToken: string;
-  /** The session's number. */
+  /** The session's id. */
   readonly session: string;
 }
 
-/** Who asks, by the subject of a request; undefined when it is none. */
+/** The sender, from the subject of a request; undefined if it is not one. */
 export function requesterOf(subject: string): Requester | undefined {
   const [, , , userToken = "", session = "", word, ...more] = subject.split(".");
   const user = nameOfToken(userToken);
@@ -118,42 +118,42 @@ export function requesterOf(subject: string): Requester | undefined {
   return isSession(session) ? { user, userToken, session } : undefined;
 }
 
-/** A session's or a program's number, which nobody guesses. */
+/** A random id of a session or a program, which cannot be guessed. */
 export function newSession(): string {
   return crypto.randomUUID().replaceAll("-", "");
 }
 
-/** Whether a text can be a session's number. */
+/** Whether a text is a valid session id. */
 export function isSession(text: string): boolean {
   return /^[A-Za-z0-9]{16,40}$/.test(text);
 }
 
-/** What a user may listen to, and a host may answer to. */
+/** The subjects on which a user may listen and a host may answer. */
 export function inboxPrefix(userToken: string): string {
   return `_INBOX.${userToken}`;
 }
 
-/** Where a program hears hosts; before a session's number and a host's name. */
+/** The prefix on which a program hears hosts; followed by a session id and a host's name. */
 export function readerInbox(userToken: string, reader: string): string {
   return `${inboxPrefix(userToken)}.${reader}`;
 }
 
-/** Where a session hears its host. */
+/** The subject on which a session hears its host. */
 export function sessionInbox(userToken: string, reader: string, session: string, host: string): string {
   return `${readerInbox(userToken, reader)}.${session}.${token(host)}`;
 }
 
-/** Where a reader says what it wants: of one host, or of all. */
+/** The subject of a reader's want: for one host, or for all. */
 export function wantSubject(user: string, host?: string): string {
   return `vmsig.${host === undefined ? EVERY_HOST : token(host)}.want.${token(user)}`;
 }
 
-/** What a host subscribes to, to hear what readers want. */
+/** The subject on which a host receives wants. */
 export function wantsTo(host: string): readonly string[] {
   return [`vmsig.${token(host)}.want.*`, `vmsig.${EVERY_HOST}.want.*`];
 }
 
-/** Where the audit of a host goes. */
+/** The subject of a host's audit. */
 export function auditSubject(host: string): string {
   return `vmsig.${token(host)}.audit`;
 }

@@ -1,15 +1,15 @@
 /**
- * What a reader wants of a host's events: it says so again and again, and a host that has not heard it for
- * the time that it named sends nothing for it any more.
+ * A reader's want for a host's events: the reader repeats it, and once it has expired the host sends no more
+ * events for it.
  * @module
  */
 import { ALL_SOURCES, sourceByName, sourceNamesOf } from "../../event/source.ts";
 import { countField, readJson, textField, writeJson } from "./json_body.ts";
 import { isSession } from "./subjects.ts";
 
-/** How long a want holds, ms, as our readers say it. */
+/** How long our readers' wants are valid, ms. */
 export const WANT_TTL_MS = 30_000;
-/** How often they say it. */
+/** Interval at which they are repeated, ms. */
 export const WANT_AGAIN_MS = 10_000;
 const MOST_TTL_MS = 120_000;
 const MOST_BYTES = 2048;
@@ -17,11 +17,11 @@ const MOST_NAMES = 32;
 
 /** A want. */
 export interface Want {
-  /** Which reader: one user may have many. */
+  /** The reader's id, since a user may have many. */
   readonly reader: string;
-  /** Which sources, bit 1 << source; 0 = nothing any more. */
+  /** The wanted sources, bit 1 << source; 0 = none. */
   readonly sources: number;
-  /** For how long, ms. */
+  /** How long it is valid, ms. */
   readonly ttlMs: number;
 }
 
@@ -30,7 +30,7 @@ export function writeWant({ reader, sources, ttlMs }: Want): Uint8Array<ArrayBuf
   return writeJson({ v: 1, reader, sources: sourceNamesOf(sources), ttlMs });
 }
 
-/** The want that stands there; undefined when it is none. An unknown source is one of a newer vmsig. */
+/** Parses a want; undefined if it is not valid. Unknown sources, from a newer vmsig, are ignored. */
 export function readWant(bytes: Uint8Array): Want | undefined {
   const map = readJson(bytes, MOST_BYTES);
   const reader = map === undefined ? undefined : textField(map, "reader", 40);

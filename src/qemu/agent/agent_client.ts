@@ -1,11 +1,11 @@
 /**
  * The host's side of the QEMU guest agent's protocol (docs/interop/qemu-ga-ref): JSON lines without ids, one
- * command at a time, answers in order. A state machine: bytes in, bytes out, and the time told.
+ * command at a time, answers in order. A state machine: bytes in, bytes out; the time is a parameter.
  *
- * The agent may have been restarted, or owe an answer to somebody who used the channel before. So it begins,
- * and begins anew after any answer that did not come in time, with `guest-sync-delimited`: an 0xff that ends
- * whatever the agent was reading, and a number of which the answer begins with 0xff. Until that number comes
- * back everything else is thrown away.
+ * The agent may have been restarted, or may still answer a former client of the channel. So the conversation
+ * begins, and begins again after an answer that did not arrive in time, with `guest-sync-delimited`: a byte
+ * 0xff that ends whatever the agent was reading, and a number that the agent repeats after an 0xff.
+ * Everything before that number is discarded.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -15,41 +15,41 @@ import { shapeDefect } from "../protocol/line_shape.ts";
 import { isObject } from "../protocol/qmp_message.ts";
 import { AgentLines } from "./agent_lines.ts";
 
-/** How long the agent may take to come into step. */
+/** Time limit of synchronisation, ns. */
 export const SYNC_NS: number = 5 * SECOND;
-/** Commands that wait. */
+/** Maximum number of queued commands. */
 export const MAX_AGENT_QUEUE = 256;
 const DELIMITER = 0xff;
 const MAX_SYNC = 2 ** 31;
 
-/** What became of a command. */
+/** The outcome of a command. */
 export type AgentReply =
   | { readonly outcome: "done"; readonly value: unknown }
-  /** The agent refused, in its words. Outside text. */
+  /** The agent refused, with this message. Outside text. */
   | { readonly outcome: "error"; readonly text: string }
   /** No answer in time. It may have been carried out. */
   | { readonly outcome: "timed-out" }
-  /** The answer was longer than is read. */
+  /** The answer exceeded the size limit. */
   | { readonly outcome: "too-long" }
-  /** The channel ended; whether it was carried out is not known. */
+  /** The channel ended; it is unknown whether the command was carried out. */
   | { readonly outcome: "closed" }
-  /** Never sent: the agent does not come into step, or the command was withdrawn. */
+  /** Not sent: synchronisation failed, or the command was withdrawn. */
   | { readonly outcome: "unsent"; readonly why: string };
 
-/** Told the reply, exactly once. */
+/** Called with the reply, exactly once. */
 export type AgentHandler = (reply: AgentReply) => void;
 
 /** A command. */
 export interface AgentCommand {
   /** `guest-ping`, … */
   readonly name: string;
-  /** Plain JSON; left out for none. */
+  /** A plain JSON value; omitted for none. */
   readonly args?: object;
-  /** How long it may take, once it is sent. */
+  /** Time limit after it is sent, ns. */
   readonly limitNs: number;
-  /** Asked right before it is sent: false withdraws it. Absent: it is sent. */
+  /** Called right before it is sent: false withdraws it. Omitted: it is sent. */
   readonly mayBeSent?: () => boolean;
-  /** Told the reply. */
+  /** Called with the reply. */
   readonly handler: AgentHandler;
 }
 
@@ -79,24 +79,24 @@ export class AgentClient {
   #nowNs = 0;
 
   /**
-   * Begins silent; comes into step with the first command.
+   * Starts without sending; synchronises before the first command.
    *
-   * @param send takes bytes for the agent; it may keep them
+   * @param send sends bytes to the agent; it may keep them
    */
   constructor(send: (bytes: Uint8Array<ArrayBuffer>) => void) {
     this.#send = send;
   }
 
-  /** When {@linkcode tick} is due; NEVER when nothing is under way. */
+  /** When {@linkcode tick} is due; NEVER when no command is open. */
   get deadlineNs(): number {
     return this.#deadlineNs;
   }
-  /** Whether nothing is under way or waits. */
+  /** Whether no command is open or queued. */
   get isIdle(): boolean {
     return this.#current === null && this.#queue.length === 0;
   }
 
-  /** Sends a command behind all that wait. */
+  /** Queues a command. */
   execute(command: AgentCommand, nowNs: number): void {
     if (this.#stage === "closed") return command.handler({ outcome: "closed" });
     if (this.#queue.length >= MAX_AGENT_QUEUE) {
@@ -109,7 +109,7 @@ export class AgentClient {
     else this.#next(nowNs);
   }
 
-  /** Takes bytes of the agent's. */
+  /** Processes bytes from the agent. */
   receive(bytes: Uint8Array, nowNs: number): void {
     if (this.#stage === "closed") return;
     this.#nowNs = nowNs;
@@ -131,14 +131,15 @@ export class AgentClient {
     const late = this.#current;
     assert(late !== null, "what is due was sent");
     this.#current = null;
-    // Its answer may still come, and would be taken for the next one's: with the next one it comes into step.
+    // Its answer may still arrive, and must not be taken for the next command's: so the next one synchronises
+    // first.
     this.#stage = "silent";
     this.#deadlineNs = NEVER;
     if (this.#queue.length > 0) this.#beginSync(nowNs);
     late.handler({ outcome: "timed-out" });
   }
 
-  /** Withdraws what has not been sent and is not to be any more. */
+  /** Withdraws queued commands that are no longer wanted. */
   sweep(): void {
     for (let i = this.#queue.length - 1; i >= 0; i--) {
       if (this.#queue[i]?.command.mayBeSent?.() !== false) continue;
@@ -146,7 +147,7 @@ export class AgentClient {
     }
   }
 
-  /** The channel has ended: all that waits is told so. */
+  /** The channel has ended: all commands are told. */
   close(): void {
     if (this.#stage === "closed") return;
     this.#stage = "closed";
@@ -190,7 +191,7 @@ export class AgentClient {
   #onLine(bytes: Uint8Array, isLast: boolean): void {
     if (this.#stage === "syncing") return this.#onSyncLine(bytes);
     const current = this.#current;
-    // A word that nobody asked for: what is left of an answer that was given up.
+    // An unexpected line: the rest of an answer that was given up.
     if (current === null) return;
     this.#current = null;
     // The agent goes on while this answer is read. What came behind it would be taken for the next answer.

@@ -1,19 +1,22 @@
 /**
- * Bytes of a guest agent to lines of a bounded length. A line that is longer is passed over to its end and
- * told as too long: the answer is lost, and the conversation is not.
+ * Splits bytes from a guest agent into lines of bounded length. A longer line is skipped to its end and
+ * reported as too long: the answer is lost, but the conversation continues.
  * @module
  */
 
-/** Bytes of one line: the agent answers a read of 48 KiB with 64, and a program's output with all of it. */
+/**
+ * Size limit of a line, bytes: a read of 48 KiB is answered with 64, and a program's output arrives in one
+ * line.
+ */
 export const MAX_AGENT_LINE_BYTES: number = 1 << 20;
 const FIRST_BYTES = 4096;
 const KEEP_BYTES = 1 << 17;
 const NEWLINE = 0x0a;
 
-/** Takes lines. */
+/** The receiver of lines. */
 export interface AgentLineSink {
   /**
-   * A whole line without its end, borrowed for the call.
+   * A complete line without its end, borrowed for the call.
    *
    * @param isLast nothing came behind it so far
    */
@@ -22,7 +25,7 @@ export interface AgentLineSink {
   onLongLine(): void;
 }
 
-/** Cuts what an agent says into lines. */
+/** Splits the agent's output into lines. */
 export class AgentLines {
   readonly #sink: AgentLineSink;
   #store: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
@@ -46,7 +49,7 @@ export class AgentLines {
     }
   }
 
-  /** Forgets what it has of a line. */
+  /** Drops an incomplete line. */
   reset(): void {
     this.#stored = 0;
     this.#isTooLong = false;
@@ -73,7 +76,7 @@ export class AgentLines {
     const wasTooLong = this.#isTooLong;
     const line = this.#store.subarray(0, this.#stored);
     this.reset();
-    // What one long line needed is not kept for ever.
+    // The buffer of a long line is not kept.
     if (length > KEEP_BYTES) this.#store = new Uint8Array(FIRST_BYTES);
     if (wasTooLong) this.#sink.onLongLine();
     else if (line.length > 0) this.#sink.onLine(line, isLast);

@@ -1,6 +1,7 @@
 /**
- * A monitor by a connection that somebody else has made: a descriptor that was inherited or sent (one end of
- * a socket pair whose other end QEMU was started with). It is used once: when it ends there is no other.
+ * A monitor on a connection that somebody else has made: a descriptor that was inherited or received (one end
+ * of a socket pair whose other end QEMU was started with). It can be used once: when it ends there is no
+ * other.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -10,7 +11,7 @@ import { type QmpAttempt, type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "
 
 const NOBODY = 0xffff_ffff;
 
-/** One connection, whose owner it is until it is used. */
+/** One connection, owned until it is used. */
 export class GivenTransport implements QmpTransport, Disposable {
   readonly name: string;
   readonly passesDescriptors: boolean;
@@ -20,7 +21,7 @@ export class GivenTransport implements QmpTransport, Disposable {
   /**
    * Takes over a connected, nonblocking stream socket.
    *
-   * @param name how it is told in messages: "fd:7"
+   * @param name its name in messages: "fd:7"
    */
   constructor(socket: OwnedFd, name = `fd:${socket.fd}`) {
     this.name = name;
@@ -38,19 +39,19 @@ export class GivenTransport implements QmpTransport, Disposable {
     return { outcome: "connected", socket };
   }
 
-  /** The process at the other end of a pair is the one that made the pair. */
+  /** The peer of a socket pair is the process that made the pair. */
   peerOf(fd: number): QmpPeer {
     return this.passesDescriptors ? peerCredentials(fd) : UNKNOWN_PEER;
   }
 
-  /** Closes it when nobody has used it. */
+  /** Closes the connection if it was not used. */
   [Symbol.dispose](): void {
     this.#socket?.close();
     this.#socket = null;
   }
 }
 
-/** Only unix sockets know their peer; others answer with a process and a user that are nobody's. */
+/** Only unix sockets have peer credentials; for others the kernel returns meaningless ones. */
 function isUnix(fd: number): boolean {
   const { pid, uid } = peerCredentials(fd);
   return pid !== 0 || uid !== NOBODY;

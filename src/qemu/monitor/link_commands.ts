@@ -1,6 +1,6 @@
 /**
- * The commands that a link's users send while the monitor is up, and how many events QEMU may send for them.
- * What is under way is the conversation's (protocol/qmp_client.ts).
+ * The commands that a link's users send while the monitor is up, and the limit on events from QEMU. Commands
+ * in flight are managed by the conversation (protocol/qmp_client.ts).
  * @module
  */
 import { OsError } from "../../../ffi/os_error.ts";
@@ -23,10 +23,10 @@ export class LinkCommands {
   #gauge = new EventGauge();
 
   /**
-   * Makes them.
+   * Starts without commands.
    *
-   * @param clientWhileUp the conversation; undefined while commands do not reach QEMU
-   * @param onFault told when the connection is of no more use
+   * @param clientWhileUp the conversation; undefined while the link is down
+   * @param onFault called when the connection is no longer usable
    */
   constructor(
     transport: QmpTransport,
@@ -40,21 +40,21 @@ export class LinkCommands {
     this.#onFault = onFault;
   }
 
-  /** The monitor has come up: what was counted before does not count. */
+  /** The monitor has come up: counting starts again. */
   comeUp(): void {
     assert(this.#clientWhileUp() !== undefined, "a monitor that is up has a conversation");
     this.#gauge = new EventGauge();
   }
 
-  /** Takes an event. False: there are more than can be meant. */
+  /** Counts an event. False: there are more than a healthy QEMU sends. */
   admitsEvent(name: string, nowNs: number): boolean {
     return this.#gauge.admits(name, nowNs);
   }
 
   /**
-   * Sends a command, as the link's `execute` says.
+   * Sends a command, as described for the link's `execute`.
    *
-   * @returns until when it waits for its reply; {@linkcode NEVER} when it waits for none
+   * @returns the deadline of its reply; {@linkcode NEVER} if there is none
    */
   execute(
     command: string,
@@ -68,7 +68,8 @@ export class LinkCommands {
       return NEVER;
     }
     if (fds.length > 0 && !this.#transport.passesDescriptors) {
-      // Which monitor a VM has is not a defect of who asks: it is told as QEMU's own refusals are.
+      // That a VM's monitor cannot do this is not the caller's mistake: it is reported like a refusal of
+      // QEMU.
       const errorText = `${this.#transport.name} passes no descriptors, only a unix socket does; ` +
         "give the VM one (-qmp unix:PATH,server=on,wait=off)";
       handler({ outcome: "error", errorClass: "GenericError", errorText }, tag);
@@ -80,7 +81,8 @@ export class LinkCommands {
     try {
       client.execute(command, args, handler, { tag, deadlineNs, descriptors });
     } catch (error) {
-      // The kernel takes no more descriptors (ETOOMANYREFS): the command is in flight for the client only.
+      // The kernel accepts no more descriptors (ETOOMANYREFS): only the client still considers the command in
+      // flight.
       if (!(error instanceof OsError)) throw error;
       this.#onFault(error);
     }

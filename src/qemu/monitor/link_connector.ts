@@ -1,6 +1,6 @@
 /**
- * From no connection to one with the right process at its other end: over the link's transport, with as many
- * steps as that takes. It keeps no time: whoever waits too long cancels it.
+ * Makes a connection with the right process at its other end, over the link's transport, in as many steps as
+ * that takes. It has no time limits: the caller cancels an attempt that takes too long.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -9,18 +9,20 @@ import { assert } from "../../base/assert.ts";
 import type { ProcessIdentity } from "../process_identity.ts";
 import type { MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
 import { impostorLoss, type QmpLoss } from "./qmp_loss.ts";
+import { QmpConnection } from "./qmp_connection.ts";
 import { isProcess } from "./qmp_peer.ts";
+import type { QmpWay } from "./qmp_session.ts";
 import type { QmpAttempt, QmpPeer, QmpTransport } from "./qmp_transport.ts";
 
-/** Told how it ends, once a start; maybe before {@linkcode LinkConnector.start} returns. */
+/** Called with the result, once per start; possibly before {@linkcode LinkConnector.start} returns. */
 export interface LinkConnectorListener {
-  /** There is a connection, which is the listener's from now on. */
-  onConnected(socket: OwnedFd, peer: QmpPeer): void;
+  /** There is a connection, which the listener opens during the call. */
+  onConnected(way: QmpWay, peer: QmpPeer): void;
   /** Somebody else listens there. */
   onImpostor(loss: QmpLoss): void;
-  /** There is none. */
+  /** There is no connection. */
   onFailed(loss: QmpLoss): void;
-  /** Something threw. */
+  /** A callback threw. */
   onFault(error: unknown): void;
 }
 
@@ -30,13 +32,13 @@ export class LinkConnector implements ReadyHandler {
   readonly #loop: MonitorLoop;
   readonly #expected: ProcessIdentity | undefined;
   readonly #listener: LinkConnectorListener;
-  /** On its way, and watched; null when nothing is. */
+  /** The watched attempt; null when there is none. */
   #pending: OwnedFd | null = null;
 
   /**
-   * Makes one that rests.
+   * Starts idle.
    *
-   * @param expected the process that must be at the other end; anybody when undefined
+   * @param expected the process that must be at the other end; undefined: any
    */
   constructor(
     transport: QmpTransport,
@@ -50,18 +52,18 @@ export class LinkConnector implements ReadyHandler {
     this.#listener = listener;
   }
 
-  /** Begins. */
+  /** Starts an attempt. */
   start(): void {
     assert(this.#pending === null, "one connection at a time is on its way");
     this.#take(this.#transport.connect());
   }
 
-  /** Gives up what is on its way; the listener is told nothing more. */
+  /** Cancels an attempt without calling the listener. */
   cancel(): void {
     this.#unwatch()?.close();
   }
 
-  /** Called by the loop: what was on its way is decided. */
+  /** Called by the loop: the attempt is decided. */
   onReady(): void {
     const socket = this.#unwatch();
     if (socket !== null) this.#take(this.#transport.finish(socket));
@@ -80,17 +82,24 @@ export class LinkConnector implements ReadyHandler {
         this.#pending = attempt.socket;
         return this.#loop.watch(attempt.socket.fd, OUT, this);
       case "connected":
-        return this.#check(attempt.socket);
+        return this.#takeSocket(attempt.socket);
+      case "carried":
+        return this.#check({ open: attempt.open, fd: undefined }, attempt.peer, () => {});
     }
   }
 
-  #check(socket: OwnedFd): void {
-    const peer = this.#transport.peerOf(socket.fd);
+  #takeSocket(socket: OwnedFd): void {
+    const open: QmpWay["open"] = (listener) => new QmpConnection(socket, this.#loop, listener);
+    const { fd } = socket;
+    this.#check({ open, fd }, this.#transport.peerOf(fd), () => socket.close());
+  }
+
+  #check(way: QmpWay, peer: QmpPeer, refuse: () => void): void {
     const expected = this.#expected;
-    if (expected === undefined || isProcess(socket.fd, peer.pid, expected)) {
-      return this.#listener.onConnected(socket, peer);
+    if (expected === undefined || isProcess(way.fd, peer.pid, expected)) {
+      return this.#listener.onConnected(way, peer);
     }
-    socket.close();
+    refuse();
     this.#listener.onImpostor(impostorLoss(peer.pid, expected.pid));
   }
 

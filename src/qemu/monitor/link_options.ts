@@ -1,5 +1,5 @@
 /**
- * How a link is made, and what its commands have beside name and arguments.
+ * The options of a link and of its commands.
  * @module
  */
 import type { Log } from "../../base/log.ts";
@@ -8,40 +8,40 @@ import type { MonitorLoop } from "./monitor_loop.ts";
 import type { QmpTransport } from "./qmp_transport.ts";
 import type { VmWays } from "./vm_ways.ts";
 
-/** How a link is made. */
+/** The options of a link. */
 export interface QmpLinkOptions {
-  /** The way to the monitor, or the path of its unix socket. */
+  /** The transport, or the path of the monitor's unix socket. */
   readonly path: string | QmpTransport;
-  /** The loop it lives on. */
+  /** The loop that it runs on. */
   readonly loop: MonitorLoop;
   /**
-   * The process that must listen there, as the kernel tells (SO_PEERCRED): nobody vouches for a path but the
-   * process that names it. Absent: whoever listens is the one, by the word of whoever named the path; under
-   * socket activation that is not QEMU itself.
+   * The process that must listen there, according to the kernel (SO_PEERCRED), because only the process that
+   * reported a path can confirm it. Omitted: any listener is accepted on the word of whoever configured the
+   * path; with socket activation it is not QEMU itself.
    */
   readonly expected?: ProcessIdentity;
   /**
-   * What a manager opens of the VM of a process, where another way than the manager's leads to its monitor.
-   * Absent: there is no manager.
+   * A manager's access to the VM of a process, if the monitor is reached in another way than through the
+   * manager. Omitted: there is no manager.
    */
   readonly waysOf?: (pid: number) => VmWays | undefined;
-  /** Where it tells what happens to it. */
+  /** Its log. */
   readonly log?: Log;
   /** False for a peer that need not be watched: no heartbeat, no timer while it is up. */
   readonly heartbeat?: boolean;
 }
 
-/** What a command has beside its name and arguments. */
+/** The options of a command. */
 export interface QmpCommandOptions {
-  /** Comes back with the reply; 0 unless given. */
+  /** Returned with the reply; 0 by default. */
   readonly tag?: number;
-  /** How long to wait for QEMU's answer, from now. */
+  /** Time limit of QEMU's answer, ns. */
   readonly timeoutNs: number;
   /**
-   * Descriptors that QEMU gets with the command (getfd, add-fd), borrowed for the call: what goes to QEMU are
-   * copies, so the caller may close its own as soon as this returns, whatever becomes of the command. QEMU's
-   * commands take the first one and close the others. A command that takes none leaves them lying in QEMU for
-   * the next one: give them to those two only.
+   * Descriptors for QEMU (getfd, add-fd), borrowed for the call: copies are sent, so the caller may close its
+   * own when this returns, whatever becomes of the command. QEMU's commands take the first one and close the
+   * others. A command that takes none leaves them in QEMU for the next one, so they must be passed to those
+   * two commands only.
    */
   readonly fds?: readonly number[];
 }

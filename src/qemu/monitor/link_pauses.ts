@@ -1,17 +1,17 @@
 /**
- * How long a link waits before it connects again. Pure: it is told how long the last connection was up.
+ * How long a link waits before it reconnects. Pure: the duration of the last connection is a parameter.
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";
 
 const PAUSE_FIRST_NS = 50 * MS;
 const PAUSE_LONGEST_NS = SECOND;
-/** To a monitor of somebody else's we come back seldom: each time disturbs it. */
+/** A monitor that another client uses is tried rarely, because each attempt disturbs it. */
 const REFUSED_FIRST_NS = SECOND;
 const REFUSED_LONGEST_NS = 60 * SECOND;
-/** A connection that was up this long starts the pauses afresh. */
+/** After a connection that lasted this long, the pauses start again, ns. */
 const STEADY_NS = 2 * SECOND;
-/** Pauses after a flood of events, doubled each time, until it was up for the longest one. */
+/** Pauses after a flood of events, doubled each time, until a connection has lasted for the longest one. */
 const FLOOD_PAUSE_FIRST_NS = SECOND;
 const FLOOD_PAUSE_LONGEST_NS = 60 * SECOND;
 
@@ -23,11 +23,11 @@ export class LinkPauses {
   /**
    * The pause after a loss.
    *
-   * @param upForNs how long it was up; 0 when it never was
-   * @param isFlood it was lost because QEMU sent more events than can be meant
+   * @param upForNs duration of the connection, ns; 0 if there was none
+   * @param isFlood whether it was lost because QEMU sent too many events
    */
   afterLoss(upForNs: number, isFlood: boolean): number {
-    // What a pause for somebody else's monitor has grown to does not count for ours.
+    // A long pause for another client's monitor does not apply to ours.
     this.#nextNs = upForNs >= STEADY_NS ? PAUSE_FIRST_NS : Math.min(this.#nextNs, PAUSE_LONGEST_NS);
     if (upForNs >= FLOOD_PAUSE_LONGEST_NS) this.#nextFloodNs = FLOOD_PAUSE_FIRST_NS;
     if (isFlood) {
@@ -37,13 +37,13 @@ export class LinkPauses {
     return this.#take(PAUSE_LONGEST_NS);
   }
 
-  /** The pause after somebody else was found to listen. */
+  /** The pause after another process was found listening. */
   afterRefusal(): number {
     this.#nextNs = Math.max(this.#nextNs, REFUSED_FIRST_NS);
     return this.#take(REFUSED_LONGEST_NS);
   }
 
-  /** Nobody wants the link any more: whoever comes next begins afresh. */
+  /** The link has no users left: the pauses start again. */
   reset(): void {
     this.#nextNs = PAUSE_FIRST_NS;
   }

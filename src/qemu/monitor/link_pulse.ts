@@ -1,32 +1,32 @@
 /**
- * Whether a monitor that is up still lives: when to ask it for a sign, and when it has given none for too
- * long. Pure: it is told the time and what was heard.
+ * Decides whether a connected monitor is still alive: when to send a heartbeat, and when it has been silent
+ * for too long. Pure: the time and received data are parameters.
  *
- * A question is asked only after 1.25 to 1.5 s of quiet, on a grid of 250 ms that all monitors share, so that
- * many of them wake the loop together. Silence is told 2.75 s after the last sign of life. A monitor that
- * somebody else passes on (libvirt) may be asked less often.
+ * A heartbeat is sent only after 1.25 to 1.5 s of silence, on a grid of 250 ms shared by all monitors, so
+ * that many of them wake the loop together. Silence is reported 2.75 s after the last data. A monitor that is
+ * reached through a manager (libvirt) may be queried less often.
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";
 import { LinkOutlook } from "./link_outlook.ts";
 
-/** How long nothing may come from QEMU's own monitor before a sign of life is asked for. */
+/** Silence on QEMU's own monitor after which a heartbeat is sent, ns. */
 export const QUIET_NS: number = 1.25 * SECOND;
 const GRID_NS = 250 * MS;
-/** Silence is told so long after the question was due. */
+/** Time after a due heartbeat at which silence is reported, ns. */
 const GRACE_NS = 1.5 * SECOND;
-/** A heartbeat gets this long at least, also when the loop itself was away. */
+/** Minimum time for a heartbeat's answer, ns, also if the loop itself was delayed. */
 const ANSWER_NS = 1.25 * SECOND;
 
 /**
- * What is to be done. `wait`: look again later. `ask`: send a heartbeat, then look again. `silent`: nothing
- * came in time, as far as was read.
+ * What to do. `wait`: check again later. `ask`: send a heartbeat, then check again. `silent`: no data arrived
+ * in time.
  */
 export type PulseVerdict =
   | { readonly act: "wait" | "ask"; readonly untilNs: number }
   | { readonly act: "silent" };
 
-/** The pulse of one monitor. */
+/** The state of one monitor. */
 export class LinkPulse {
   readonly #outlook: LinkOutlook;
   readonly #quiet: () => number;
@@ -36,30 +36,30 @@ export class LinkPulse {
   /**
    * Starts.
    *
-   * @param outlook says when silence is expected
-   * @param quiet how long nothing may come before a question is asked, ns
+   * @param outlook tells when silence is expected
+   * @param quiet silence after which a heartbeat is sent, ns
    */
   constructor(outlook: LinkOutlook = new LinkOutlook(), quiet: () => number = () => QUIET_NS) {
     this.#outlook = outlook;
     this.#quiet = quiet;
   }
 
-  /** When something was heard last. */
+  /** When data was last received. */
   get heardNs(): number {
     return this.#heardNs;
   }
 
-  /** Bytes have come. */
+  /** Data was received. */
   heard(nowNs: number): void {
     this.#heardNs = nowNs;
   }
 
-  /** When to look first at a monitor that comes up now. */
+  /** When to check a monitor that comes up now. */
   firstLookNs(nowNs: number): number {
     return onGrid(nowNs + this.#quiet());
   }
 
-  /** Looks. */
+  /** Checks. */
   check(nowNs: number): PulseVerdict {
     const quietNs = this.#quiet();
     if (nowNs - this.#heardNs < quietNs) return { act: "wait", untilNs: onGrid(this.#heardNs + quietNs) };
@@ -77,7 +77,7 @@ export class LinkPulse {
       : { act: "silent" };
   }
 
-  /** When to look again, if what was read since has brought a sign of life; undefined when it has not. */
+  /** When to check again, if data that was read since shows life; undefined if not. */
   secondLookNs(): number | undefined {
     return this.#heardNs >= this.#askedNs ? onGrid(this.#heardNs + this.#quiet()) : undefined;
   }

@@ -1,20 +1,19 @@
 /**
- * What a monitor needs of the event loop that it lives on: readiness, deadlines, a clock. The core's
- * `LoopPort` is one, by its shape: `src/qemu` is below the core, so that whoever speaks to a QEMU needs no
- * bus.
+ * What a monitor needs of its event loop: readiness, deadlines, a clock. The core's `LoopPort` has this
+ * shape; `src/qemu` ranks below the core, so that code can talk to a QEMU without a bus.
  * @module
  */
 import type { Clock } from "../../base/clock.ts";
 
-/** Whoever is called back. What it throws is contained by the loop, which then tells it. */
+/** An object with callbacks. The loop contains exceptions, and then reports them to it. */
 export interface MonitorCallbacks {
-  /** Whom a fault is about, for the log. */
+  /** Whom a fault is attributed to, in the log. */
   faultAccount?(): { readonly name: string };
-  /** Something that was called on its behalf threw: it ends what it does, or begins anew. */
+  /** A callback of this object threw: it abandons what it was doing, or starts anew. */
   onFault?(error: unknown): void;
 }
 
-/** Told when a watched fd is ready. */
+/** Called when a watched fd is ready. */
 export interface ReadyHandler extends MonitorCallbacks {
   /**
    * Called on the loop's thread.
@@ -24,10 +23,13 @@ export interface ReadyHandler extends MonitorCallbacks {
   onReady(events: number): void;
 }
 
-/** Told when a deadline has come. One object, one pending deadline: arming again moves it. */
+/**
+ * Called when a deadline has passed. Each object has at most one pending deadline: arming it again moves the
+ * deadline.
+ */
 export interface DeadlineHandler extends MonitorCallbacks {
   /**
-   * Called on the loop's thread, once an arming.
+   * Called on the loop's thread, once per arming.
    *
    * @param nowNs the loop's time
    */
@@ -46,6 +48,6 @@ export interface MonitorLoop {
   unwatch(fd: number): void;
   /** Calls `handler` at `deadlineNs`; moves an earlier arming of the same handler. */
   arm(handler: DeadlineHandler, deadlineNs: number): void;
-  /** Forgets a handler's deadline; harmless when there is none. */
+  /** Disarms a handler's deadline; does nothing if there is none. */
   disarm(handler: DeadlineHandler): void;
 }

@@ -1,6 +1,6 @@
 /**
- * Which monitors a running QEMU offers on unix sockets, so that a VM can be looked at by its pid alone. It
- * connects to none: one that is probed is one that another client waits for.
+ * The monitors that a running QEMU offers on unix sockets, for access to a VM by its pid alone. It connects
+ * to none of them, because an attempt could block another client.
  * @module
  */
 import { readProc } from "../../ram/host_process.ts";
@@ -8,8 +8,7 @@ import { CommandLine } from "../command_line.ts";
 import { qmpOffersOf } from "../qmp_offers.ts";
 
 /**
- * The QMP sockets on which a QEMU listens, as paths that this process can open, in the order of its command
- * line.
+ * The QMP sockets on which a QEMU listens, as paths that this process can open, in order of its command line.
  *
  * @param pid the QEMU process
  */

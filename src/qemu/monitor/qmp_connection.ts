@@ -1,7 +1,7 @@
 /**
- * One connection to a QMP socket on the loop: reads whatever QEMU writes (what is not read grows QEMU's
- * memory without bound), and writes commands, keeping what the socket does not take. It knows bytes, not
- * messages.
+ * One connection to a QMP socket on the loop: reads everything that QEMU writes (unread output grows QEMU's
+ * memory without limit), and writes commands, queueing what the socket does not accept. It does not interpret
+ * the bytes.
  * @module
  */
 import { ERR, HUP, IN, OUT } from "../../../ffi/poller.ts";
@@ -10,54 +10,45 @@ import { ERRNO } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { readInto } from "../../../ffi/stream.ts";
 import { refuseDescriptors } from "../../../ffi/unix_socket.ts";
-import type { QmpDescriptors, QmpOutput } from "../protocol/qmp_client.ts";
+import type { QmpDescriptors } from "../protocol/qmp_client.ts";
 import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
+import type { QmpStream, QmpStreamListener } from "./qmp_stream.ts";
 import { ReadingBudget } from "./reading_budget.ts";
-
-/** Who takes what comes. */
-export interface QmpConnectionListener {
-  /** Bytes of the stream, valid during the call. */
-  onBytes(bytes: Uint8Array, length: number): void;
-  /** The stream has ended; nothing comes after it. */
-  onEnd(): void;
-  /** Something that was done with what came threw: the connection is to be lost. Left out: it is closed. */
-  onFault?(error: unknown): void;
-}
 
 interface Unsent {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Go with the first byte, and are closed when it has gone. */
+  /** Descriptors sent with the first byte, and closed afterwards. */
   descriptors: QmpDescriptors | null;
   offset: number;
 }
 
-/** Small enough that what one read brings takes well under a millisecond: see reading_budget.ts. */
+/** Small enough that processing one read takes well under a millisecond: see reading_budget.ts. */
 const READ_BYTES = 16_384;
-/** All connections read into it: what it holds is taken before anything else is read. */
+/** Shared by all connections, because its contents are processed before anything else is read. */
 let readBuffer: Uint8Array<ArrayBuffer> | undefined;
 
 /** A connected socket under the loop's watch. */
-export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
+export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpStream {
   readonly #socket: OwnedFd;
   readonly #loop: MonitorLoop;
-  readonly #listener: QmpConnectionListener;
+  readonly #listener: QmpStreamListener;
   #unsent: Unsent[] = [];
   readonly #budget = new ReadingBudget();
-  /** The budget is used up: nothing is read until the timer comes. */
+  /** The budget is used up: reading pauses until the timer fires. */
   #isPausing = false;
   #open = true;
 
   /** Takes over a connected socket and starts watching it. */
-  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpConnectionListener) {
+  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpStreamListener) {
     this.#socket = socket;
     this.#loop = loop;
     this.#listener = listener;
-    // QEMU sends none, and whoever sits there in its place is not to hold the loop up with one.
+    // QEMU sends no descriptors, and another process in its place must not block the loop with one.
     refuseDescriptors(socket.fd);
     loop.watch(socket.fd, IN, this);
   }
 
-  /** Takes a command's bytes; what the socket does not take now goes when it can. */
+  /** Sends a command's bytes; what the socket does not accept now is sent later. */
   sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, descriptors: QmpDescriptors | null): void {
     let owned = descriptors;
     try {
@@ -65,7 +56,7 @@ export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
       let sent = 0;
       if (this.#unsent.length === 0) {
         const result = sendOne(this.#socket.fd, bytes, 0, length, owned?.fds);
-        // A peer that is gone is told by the end of the stream, which is read next.
+        // The end of the stream, which is read next, reports a peer that is gone.
         if (result === length || isPeerGone(result)) return;
         sent = Math.max(0, result);
         this.#rewatch(true);
@@ -87,13 +78,13 @@ export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
     if ((events & (IN | HUP | ERR)) !== 0) this.drain();
   }
 
-  /** Called by the loop: something of its own threw. */
+  /** Called by the loop: a callback of this object threw. */
   onFault(error: unknown): void {
     if (this.#listener.onFault === undefined) this.close();
     else this.#listener.onFault(error);
   }
 
-  /** Reads what is there, at most a turn's worth; the loop comes back for the rest. */
+  /** Reads what is there, at most one turn's share; the loop calls again for the rest. */
   drain(): void {
     const { clock } = this.#loop;
     const buffer = readBuffer ??= new Uint8Array(READ_BYTES);
@@ -107,14 +98,14 @@ export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
         return;
       }
       this.#listener.onBytes(buffer, n);
-      // A short read of a stream socket has emptied it: the next event tells of more, or of the end.
+      // A short read has emptied the socket: the next event reports more data, or the end.
       if (n < buffer.length || this.#budget.isSliceOver(clock.nowNs())) break;
     }
     const resumeNs = this.#budget.end(clock.nowNs());
     if (resumeNs > 0 && this.#open) this.#pause(resumeNs);
   }
 
-  /** Called by the loop: reading goes on. */
+  /** Called by the loop: reading resumes. */
   onTimer(): void {
     this.#isPausing = false;
     this.#rewatch(this.#unsent.length > 0);
@@ -131,7 +122,7 @@ export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
     this.#loop.rewatch(this.#socket.fd, (this.#isPausing ? 0 : IN) | (forRoom ? OUT : 0));
   }
 
-  /** Ends it: the listener is told nothing more. */
+  /** Closes it without calling the listener. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;

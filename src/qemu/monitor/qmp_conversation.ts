@@ -1,10 +1,10 @@
 /**
- * A QMP conversation that waits: one command, then its answer, on a monitor of one's own. For a thread that
- * has nothing else to do meanwhile (a perception worker, a command); the daemon's loop has an asynchronous
- * one.
+ * A blocking QMP conversation: one command, then its answer, on a monitor of one's own. For a thread that has
+ * nothing else to do meanwhile (a perception worker, a command); the daemon's loop has an asynchronous
+ * client.
  *
- * A monitor serves one client at a time: one that does not greet belongs to somebody else, and is told so
- * after a while.
+ * A monitor serves one client at a time: one that does not greet is in use, which is reported after a time
+ * limit.
  * @module
  */
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -17,11 +17,11 @@ import { MS } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { QmpClient, type QmpReply } from "../protocol/qmp_client.ts";
 
-/** How long a monitor may take to greet, and a command to be answered, unless told otherwise. */
+/** Default time limit of the greeting, and of an answer, ms. */
 const DEFAULT_TIMEOUT_MS = 5000;
 const RECEIVE_BYTES = 16_384;
 
-/** A conversation with one monitor; ends with its disposal. */
+/** A conversation with one monitor; closed by its disposal. */
 export class QmpConversation implements Disposable {
   readonly #path: string;
   readonly #socket: OwnedFd;
@@ -46,10 +46,10 @@ export class QmpConversation implements Disposable {
   }
 
   /**
-   * Connects and agrees on capabilities.
+   * Connects and negotiates capabilities.
    *
    * @param path the monitor's socket
-   * @throws {Fault} `busy` when another client has it, `seam-down` when nobody listens
+   * @throws {Fault} `busy` when another client uses it, `seam-down` when nobody listens
    */
   static open(path: string, timeoutMs: number = DEFAULT_TIMEOUT_MS): QmpConversation {
     const conversation = new QmpConversation(path, connectUnix(path, SOCKET.STREAM));
@@ -72,9 +72,9 @@ export class QmpConversation implements Disposable {
   /**
    * Sends a command and waits for its answer.
    *
-   * @param fds descriptors that go with it, borrowed
+   * @param fds descriptors to send with it, borrowed
    * @returns what QEMU returned
-   * @throws {Fault} `refused` with QEMU's words, `timed-out`, `seam-down` when the monitor has gone
+   * @throws {Fault} `refused` with QEMU's message, `timed-out`, `seam-down` when the monitor is gone
    */
   execute(
     command: string,
@@ -86,7 +86,7 @@ export class QmpConversation implements Disposable {
     const deadlineNs = monotonicClock.nowNs() + timeoutMs * MS;
     this.#client.execute(command, args, (answer) => reply = answer, {
       deadlineNs,
-      // The caller keeps them open until this returns, and then the command has left or never will.
+      // The caller keeps them open until this returns; by then the command has been sent or never will be.
       descriptors: { fds, close() {} },
     });
     while (reply === undefined) {
@@ -95,7 +95,7 @@ export class QmpConversation implements Disposable {
     return this.#value(command, reply);
   }
 
-  /** Leaves the monitor to others. */
+  /** Closes the connection, which frees the monitor for others. */
   [Symbol.dispose](): void {
     this.#client.close();
     this.#poller[Symbol.dispose]();
@@ -118,7 +118,7 @@ export class QmpConversation implements Disposable {
     }
   }
 
-  /** Waits for bytes and takes them; false when the deadline came first. */
+  /** Waits for data and processes it; false if the deadline came first. */
   #turn(deadlineNs: number): boolean {
     const leftNs = deadlineNs - monotonicClock.nowNs();
     if (leftNs <= 0) return false;

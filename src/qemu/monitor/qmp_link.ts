@@ -1,18 +1,17 @@
 /**
- * One monitor, shared by an endpoint's adapters: it connects, keeps the connection, notices its loss and why,
- * and connects again with a growing pause. It starts with its first user and ends with its last.
+ * One monitor, shared by an endpoint's adapters: connects, keeps the connection, notices a loss and its
+ * cause, and reconnects after growing pauses. It starts with its first user and ends with its last.
  *
- * - `up` means: greeted, capabilities agreed, and query-status answered, because events of the time before
+ * - `up` means: greeting received, capabilities negotiated, and query-status answered, because earlier events
  *   are lost. Each time it comes up it has a new generation.
- * - A QEMU that is silent (SIGSTOP) keeps its connection: it is down until it says something, and then up
- *   again. The same holds for a monitor that another client has: QEMU greets as soon as that one leaves, and
- *   until then nothing ticks.
+ * - A silent QEMU (SIGSTOP) keeps its connection: the link is down until QEMU sends something, and then up
+ *   again. The same applies to a monitor that another client uses: QEMU greets as soon as that one leaves,
+ *   and no timer runs until then.
  *
- * Its parts: the way to the monitor (link_connector.ts, qmp_transport.ts), one connection (qmp_session.ts),
- * users (link_users.ts), commands (link_commands.ts), life (link_pulse.ts), pauses (link_pauses.ts).
+ * Its parts: connecting (link_connector.ts, qmp_transport.ts), one connection (qmp_session.ts), users
+ * (link_users.ts), commands (link_commands.ts), heartbeats (link_pulse.ts), pauses (link_pauses.ts).
  * @module
  */
-import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { messageOf } from "../../base/fault.ts";
@@ -39,7 +38,7 @@ import {
   STALE,
   TCP_SILENT,
 } from "./qmp_loss.ts";
-import { QmpSession } from "./qmp_session.ts";
+import { QmpSession, type QmpWay } from "./qmp_session.ts";
 import { type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
 import { UnixTransport } from "./unix_transport.ts";
 import type { VmWays } from "./vm_ways.ts";
@@ -47,19 +46,19 @@ import type { VmWays } from "./vm_ways.ts";
 export type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
 export type { QmpLinkUser } from "./link_users.ts";
 
-/** Where a link stands, and what it has open there. */
+/** The state of a link, with its open resources. */
 type LinkStage =
   | { readonly at: "idle" | "pausing" | "connecting" }
-  /** With a connection: what is `held` or `stale` says nothing, what is `ending` has said its last. */
+  /** With a connection: in `held` or `stale` the peer is silent, in `ending` the stream has ended. */
   | { readonly at: "opening" | "held" | "up" | "stale" | "ending"; readonly session: QmpSession };
 
-/** Where a link stands. */
+/** The name of the state. */
 export type QmpLinkState = "idle" | "pausing" | "connecting" | "opening" | "held" | "up" | "stale" | "ending";
 
 const CONNECT_NS = 2.75 * SECOND;
 const GREETING_NS = SECOND;
 const FIRST_ANSWER_NS = 2.75 * SECOND;
-/** How long an ended stream waits for the end of its process: QEMU gives its guest's RAM back meanwhile. */
+/** How long an ended stream waits for the end of its process, which is releasing its guest's RAM, ns. */
 const PROCESS_END_NS = 300 * MS;
 const IDLE: LinkStage = { at: "idle" };
 const PAUSING: LinkStage = { at: "pausing" };
@@ -67,7 +66,7 @@ const CONNECTING: LinkStage = { at: "connecting" };
 
 /** A monitor. */
 export class QmpLink implements DeadlineHandler {
-  /** What its users know of the VM that explains what comes. */
+  /** What its users know that explains its behaviour. */
   readonly outlook = new LinkOutlook();
   readonly #transport: QmpTransport;
   readonly #loop: MonitorLoop;
@@ -86,7 +85,7 @@ export class QmpLink implements DeadlineHandler {
   #armedNs = NEVER;
   #dueNs = NEVER;
 
-  /** Makes one that rests until it is used. */
+  /** Starts idle, until it has a user. */
   constructor(options: QmpLinkOptions) {
     this.#transport = typeof options.path === "string" ? new UnixTransport(options.path) : options.path;
     this.#loop = options.loop;
@@ -95,7 +94,7 @@ export class QmpLink implements DeadlineHandler {
     this.#options = options;
     const onFault = (error: unknown) => this.onFault(error);
     this.#connector = new LinkConnector(this.#transport, this.#loop, options.expected, {
-      onConnected: (socket, peer) => this.#open(socket, peer),
+      onConnected: (way, peer) => this.#open(way, peer),
       onImpostor: (loss) => this.#refuse(loss),
       onFailed: (loss) => this.#lose(loss),
       onFault,
@@ -104,19 +103,19 @@ export class QmpLink implements DeadlineHandler {
     this.#commands = new LinkCommands(this.#transport, this.#loop.clock, client, onFault);
   }
 
-  /** The monitor's place: a path, "tcp:127.0.0.1:4444". */
+  /** The monitor's address: a path, "tcp:127.0.0.1:4444". */
   get name(): string {
     return this.#transport.name;
   }
-  /** Whether descriptors go with a command. */
+  /** Whether descriptors can be sent with a command. */
   get passesDescriptors(): boolean {
     return this.#transport.passesDescriptors;
   }
-  /** What the manager of the VM opens beside its monitor; undefined: nobody manages it. */
+  /** The access of the VM's manager besides the monitor; undefined if there is no manager. */
   get ways(): VmWays | undefined {
     return this.#transport.ways ?? this.#options.waysOf?.(this.pid);
   }
-  /** Where it stands. */
+  /** Its state. */
   get state(): QmpLinkState {
     return this.#stage.at;
   }
@@ -124,7 +123,7 @@ export class QmpLink implements DeadlineHandler {
   get isUp(): boolean {
     return this.#stage.at === "up";
   }
-  /** How often it has come up: state learnt under another generation is stale. */
+  /** Number of times that it has come up: state from another generation is stale. */
   get generation(): number {
     return this.#generation;
   }
@@ -132,19 +131,19 @@ export class QmpLink implements DeadlineHandler {
   get pid(): number {
     return this.#peer.pid;
   }
-  /** Who made the monitor listen, by the kernel's word; -1 when unknown, or before the first connection. */
+  /** The uid that made the monitor listen, from the kernel; -1 if unknown, or before a connection. */
   get monitorUid(): number {
     return this.#peer.uid;
   }
-  /** Whether the process at the other end lives (its number is no other's), or cannot be seen. */
+  /** Whether the process at the other end is alive (not another with its pid), or is not visible. */
   get processLives(): boolean {
     return this.#session?.processLives ?? true;
   }
-  /** QEMU's version as it greeted: "7.2.22". */
+  /** QEMU's version from its greeting: "7.2.22". */
   get version(): string {
     return this.#version;
   }
-  /** Commands under way or waiting. */
+  /** Number of open and queued commands. */
   get load(): number {
     const client = this.#session?.client;
     return client === undefined ? 0 : client.inFlight + client.queued;
@@ -154,7 +153,7 @@ export class QmpLink implements DeadlineHandler {
     return "session" in this.#stage ? this.#stage.session : undefined;
   }
 
-  /** Joins. The user is told at once when the link is up, or known to be down. */
+  /** Adds a user, which is told at once if the link is up, or known to be down. */
   use(user: QmpLinkUser): void {
     this.#users.add(user);
     const { loss } = this.#users;
@@ -164,7 +163,7 @@ export class QmpLink implements DeadlineHandler {
     } else if (loss !== null) user.onLinkDown(loss);
   }
 
-  /** Leaves; is told nothing more. With the last user the connection ends. */
+  /** Removes a user, which is told nothing more. With the last one, the connection is closed. */
   leave(user: QmpLinkUser): void {
     if (!this.#users.remove(user) || !this.#users.isEmpty) return;
     this.#drop();
@@ -174,13 +173,12 @@ export class QmpLink implements DeadlineHandler {
   }
 
   /**
-   * Sends a command, behind all that were sent before it. The handler is told its reply exactly once, maybe
-   * before this returns (`unsent` when the link is down; an error for descriptors when the way to this
-   * monitor passes none).
+   * Sends a command, behind all earlier ones. The handler gets its reply exactly once, possibly before this
+   * returns (`unsent` if the link is down; an error for descriptors if the transport cannot send any).
    *
    * @param args plain JSON
-   * @throws {Fault} `bad-argument` for more descriptors than QEMU takes; {@linkcode OsError} EMFILE when
-   *   there is none left for a copy: nothing is sent, and the handler is not told
+   * @throws {Fault} `bad-argument` for more descriptors than QEMU takes; {@linkcode OsError} EMFILE if none
+   *   is left for a copy: nothing is sent, and the handler is not called
    */
   execute(
     command: string,
@@ -192,8 +190,8 @@ export class QmpLink implements DeadlineHandler {
   }
 
   /**
-   * Runs a line of the human monitor, such as `info pci`; the handler is told the answer exactly once, up to
-   * `maxChars` characters. What QEMU says of a line that went wrong is text like any other.
+   * Runs a line of the human monitor, such as `info pci`; the handler is called with the answer exactly once,
+   * with at most `maxChars` characters. A failure of the line is reported by QEMU as text like any other.
    */
   hmp(line: string, handler: HmpReplyHandler, timeoutNs: number, maxChars: number = HMP_TEXT_CHARS): void {
     const args = { "command-line": line };
@@ -214,8 +212,8 @@ export class QmpLink implements DeadlineHandler {
   }
 
   /**
-   * Something that was done for it threw, here or in one of its users: its connection is lost, as by a
-   * protocol error, and tried again.
+   * Something that it did, or a call to one of its users, threw: the connection is closed, as after a
+   * protocol error, and made again.
    */
   onFault(error: unknown): void {
     if (this.#stage.at !== "idle") this.#lose(protocolLoss(messageOf(error)));
@@ -230,7 +228,7 @@ export class QmpLink implements DeadlineHandler {
       case "connecting":
         return this.#lose(TCP_SILENT);
       case "opening":
-        // The connection stays: QEMU greets when the other client leaves, answers when it runs again.
+        // The connection is kept: QEMU greets when the other client leaves, or answers when it resumes.
         return this.#fallSilent(stage.session, stage.session.client.state === "greeting" ? "held" : "stale");
       case "ending":
         return this.#lose(PEER_CLOSED);
@@ -246,9 +244,9 @@ export class QmpLink implements DeadlineHandler {
     this.#connector.start();
   }
 
-  #open(socket: OwnedFd, peer: QmpPeer): void {
+  #open(way: QmpWay, peer: QmpPeer): void {
     this.#peer = peer;
-    const session = new QmpSession(socket, peer, this.#loop, {
+    const session = new QmpSession(way, peer, this.#loop, {
       onHeard: () => this.#pulse.heard(this.#loop.clock.nowNs()),
       onTaken: () => this.#onTaken(session),
       onGreeting: (version) => {
@@ -267,7 +265,7 @@ export class QmpLink implements DeadlineHandler {
   }
 
   #onTaken(session: QmpSession): void {
-    // It speaks again: what it said while it was given up is old, so its state is asked for anew.
+    // It responds again: earlier output is outdated, so its state is queried again.
     const stage = this.#stage;
     if (stage.at !== "stale" || stage.session !== session || session.client.state !== "ready") return;
     this.#stage = { at: "opening", session };
@@ -300,14 +298,14 @@ export class QmpLink implements DeadlineHandler {
     if (this.isUp && this.#users.has(user)) user.onLinkUp(status, this.pid);
   }
 
-  // Sends a heartbeat after some quiet, or gives QEMU up after a long one.
+  // Sends a heartbeat after some silence, or reports a loss after a long one.
   #checkPulse(session: QmpSession, nowNs: number): void {
     const finding = this.#pulse.check(nowNs);
     if (finding.act !== "silent") {
       if (finding.act === "ask") session.client.execute("query-status", undefined, () => {});
       return this.#due(finding.untilNs);
     }
-    // What has come in since belongs to the finding: the loop itself may have been away.
+    // Data that has arrived since is taken into account, because the loop itself may have been delayed.
     session.drain();
     if (!this.isUp) return;
     const againNs = this.#pulse.secondLookNs();
@@ -316,7 +314,7 @@ export class QmpLink implements DeadlineHandler {
   }
 
   #fallSilent(session: QmpSession, at: "held" | "stale"): void {
-    // While it opens, the handshake's own commands stay: their late answer is what brings it up.
+    // While it opens, the handshake's commands stay open: their late answer brings it up.
     const wasUp = this.isUp;
     this.#stage = { at, session };
     this.#due(NEVER);
@@ -330,7 +328,7 @@ export class QmpLink implements DeadlineHandler {
     const why = this.#transport.lossNow?.();
     this.outlook.explained(why ?? PEER_CLOSED);
     session.answerAll();
-    // They were told why; one of them may have left, or lost it.
+    // The users were told why; one of them may have left or closed it.
     if (this.#stage.at !== "ending") return;
     if (why !== undefined) return this.#lose(why);
     const gone = {
@@ -341,7 +339,7 @@ export class QmpLink implements DeadlineHandler {
     else this.#lose(hasEnded(session.peer.pid) ? PROCESS_GONE : PEER_CLOSED);
   }
 
-  // Whoever listens did not name the path. A VM that is just started may yet take it over.
+  // The listener did not report the path itself. A VM that has just started may still take it over.
   #refuse(loss: QmpLoss): void {
     this.#pause(this.#pauses.afterRefusal());
     this.#tellDown(this.outlook.explained(loss));
@@ -372,7 +370,7 @@ export class QmpLink implements DeadlineHandler {
   #drop(): void {
     const stage = this.#stage;
     this.#upNs = 0;
-    // Down before the answers: whoever asks again from inside one is told `unsent`.
+    // Down before the answers, so that a command sent from a reply handler is answered `unsent`.
     this.#stage = PAUSING;
     this.#due(NEVER);
     this.#connector.cancel();
@@ -386,7 +384,7 @@ export class QmpLink implements DeadlineHandler {
     this.#rearm();
   }
 
-  // The timer is moved only to fire earlier: one that fires too early looks again, which costs less.
+  // The timer is only moved to fire earlier: one that fires too early checks again, which costs less.
   #rearm(): void {
     const wanted = Math.min(this.#dueNs, this.#session?.client.deadlineNs ?? NEVER);
     if (wanted === NEVER) {

@@ -1,6 +1,6 @@
 /**
  * Why a monitor is not usable, in the protocol's numbers and in words: the reason of SEAM_DOWN, the code and
- * text of the ERROR beside it, and what to do about it for the log.
+ * text of the ERROR with it, and what to do, for the log.
  * @module
  */
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
@@ -8,24 +8,24 @@ import { CODE, type Code } from "../../base/codes.ts";
 import { messageOf } from "../../base/fault.ts";
 import { SEAM_REASON, type SeamReason } from "../../event/body_number.ts";
 
-/** A monitor's loss. */
+/** The loss of a monitor. */
 export interface QmpLoss {
-  /** SEAM_DOWN's reason, one of SEAM_REASON. */
+  /** The reason of SEAM_DOWN, one of SEAM_REASON. */
   readonly reason: SeamReason;
-  /** ERROR's code. */
+  /** The code of the ERROR. */
   readonly code: Code;
-  /** ERROR's text: at most 40 bytes, the VM's name is the event's endpoint. */
+  /** The text of the ERROR, at most 40 bytes; the event names the VM. */
   readonly text: string;
   /** What a person should do, for the log. */
   readonly remedy: string;
 }
 
-/** Whether a loss means that the VM's process has ended, here at least. */
+/** Whether the VM's process has ended, at least on this host. */
 export function isEndOfProcess({ reason }: QmpLoss): boolean {
   return reason === SEAM_REASON.PROCESS_GONE || reason === SEAM_REASON.MIGRATED;
 }
 
-/** The peer closed the connection and lives on. */
+/** The peer has closed the connection and is still running. */
 export const PEER_CLOSED: QmpLoss = {
   reason: SEAM_REASON.PEER_CLOSED,
   code: CODE["seam-down"],
@@ -39,14 +39,14 @@ export const PROCESS_GONE: QmpLoss = {
   text: "the QEMU process has ended",
   remedy: "start the VM again; the connection is tried again",
 };
-/** Connected and silent. */
+/** Connected, but silent. */
 export const STALE: QmpLoss = {
   reason: SEAM_REASON.HEARTBEAT_STALE,
   code: CODE["timed-out"],
   text: "QEMU does not answer on QMP",
   remedy: "it is stopped (SIGSTOP) or stuck; it is used again as soon as it answers",
 };
-/** Connected, and no greeting: the monitor serves one client at a time. */
+/** Connected without a greeting: the monitor serves one client at a time. */
 export const HELD: QmpLoss = {
   reason: SEAM_REASON.HEARTBEAT_STALE,
   code: CODE.busy,
@@ -55,7 +55,7 @@ export const HELD: QmpLoss = {
     "give vmsig a monitor of its own (-qmp unix:PATH,server=on,wait=off); it is used as soon as it is free",
 };
 
-/** QEMU sends more events than any machine has. */
+/** QEMU sends more events than a healthy machine. */
 export const FLOOD: QmpLoss = {
   reason: SEAM_REASON.PROTOCOL_ERROR,
   code: CODE["protocol-error"],
@@ -64,9 +64,9 @@ export const FLOOD: QmpLoss = {
 };
 
 /**
- * Somebody else listens where a process said that its monitor is.
+ * Another process listens at the path that a process reported as its monitor.
  *
- * @param pid who listens; 0 when that cannot be seen
+ * @param pid the listener; 0 if unknown
  */
 export function impostorLoss(pid: number, expected: number): QmpLoss {
   return {
@@ -79,7 +79,7 @@ export function impostorLoss(pid: number, expected: number): QmpLoss {
   };
 }
 
-/** A connection that was given and has ended: nobody knows the way to another. */
+/** A given connection has ended, and cannot be made again. */
 export const GIVEN_ENDED: QmpLoss = {
   reason: SEAM_REASON.PEER_CLOSED,
   code: CODE["seam-down"],
@@ -87,7 +87,7 @@ export const GIVEN_ENDED: QmpLoss = {
   remedy: "whoever made the connection must make another and attach the VM again",
 };
 
-/** A TCP connection that did not come about in time. */
+/** A TCP connection was not established in time. */
 export const TCP_SILENT: QmpLoss = {
   reason: SEAM_REASON.PROCESS_GONE,
   code: CODE["timed-out"],
@@ -95,7 +95,7 @@ export const TCP_SILENT: QmpLoss = {
   remedy: "the host is away, or a packet filter drops what is sent there; it is tried again",
 };
 
-/** A TCP connection that did not come about. */
+/** A TCP connection failed. */
 export function tcpLoss(error: OsError): QmpLoss {
   const remedy = messageOf(error);
   const gone = { reason: SEAM_REASON.PROCESS_GONE, code: CODE["seam-down"], remedy };
@@ -131,10 +131,10 @@ export function protocolLoss(why: string): QmpLoss {
 }
 
 /**
- * A connection that did not come about.
+ * A connection failed.
  *
- * @param isSocket false when something else than a socket has the path: the kernel refuses that as it refuses
- *   a socket on which nobody listens
+ * @param isSocket false if the path is not a socket: the kernel's error is the same as for a socket without a
+ *   listener
  */
 export function connectLoss(error: unknown, isSocket = true): QmpLoss {
   const remedy = messageOf(error);

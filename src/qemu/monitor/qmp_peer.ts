@@ -1,6 +1,6 @@
 /**
- * Who is at the other end of a monitor's connection. The kernel tells the process that called listen
- * (SO_PEERCRED), by a number that may be another's by now; from 6.5 on also by a descriptor, which never is.
+ * The process at the other end of a monitor's connection. The kernel reports the pid of the process that
+ * called listen (SO_PEERCRED), which may have been reused; from 6.5 on also a pidfd, which is unique.
  * @module
  */
 import { isOsError, OsError } from "../../../ffi/os_error.ts";
@@ -10,34 +10,36 @@ import { peerCredentials, peerPidfd } from "../../../ffi/unix_socket.ts";
 import { type ProcessIdentity, startOf } from "../process_identity.ts";
 
 /**
- * The process at the other end of a connection; null when it is gone, or the kernel is too old to tell.
+ * The process at the other end of a connection; null if it is gone, or the kernel does not support this.
  *
- * @param socket the connection, borrowed
+ * @param socket the connection, borrowed; undefined when it has none
  * @param pid as the transport says whose it is
  */
-export function openPidfd(socket: number, pid: number): OwnedFd | null {
+export function openPidfd(socket: number | undefined, pid: number): OwnedFd | null {
   if (pid === 0) return null;
   try {
-    // A host's transport is a pair of our own: the kernel would give ourselves.
-    const own = peerCredentials(socket).pid === pid ? peerPidfd(socket) : undefined;
+    // The transport may know better than the kernel, which tells who made the socket.
+    const isTold = socket !== undefined && peerCredentials(socket).pid === pid;
+    const own = isTold ? peerPidfd(socket) : undefined;
     return own ?? pidfdOpen(pid);
   } catch (error) {
-    // Gone already, or a kernel without pidfds: the end of the stream will tell.
+    // It is gone already, or the kernel has no pidfds: the end of the stream will show it.
     if (error instanceof OsError) return null;
     throw error;
   }
 }
 
 /**
- * Whether whoever listens is that process, and not one that had its number before or has it since.
+ * Whether the listener is that process, and not another one that had or has its pid.
  *
- * @param socket the connection, borrowed
- * @param pid as the kernel says who listens
+ * @param socket the connection, borrowed; undefined when it has none
+ * @param pid as the kernel, or the manager of the VM, says who listens
  */
-export function isProcess(socket: number, pid: number, expected: ProcessIdentity): boolean {
+export function isProcess(socket: number | undefined, pid: number, expected: ProcessIdentity): boolean {
   if (pid !== expected.pid || startOf(pid) !== expected.started) return false;
+  if (socket === undefined) return true;
   try {
-    // A listener that has ended, and whose socket somebody else keeps, is not who has its number now.
+    // If the listener has ended and another process kept its socket, the pid may have been reused.
     using pidfd = peerPidfd(socket);
     return pidfd === undefined || signalPidfd(pidfd.fd, 0);
   } catch (error) {

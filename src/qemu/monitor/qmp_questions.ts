@@ -1,19 +1,19 @@
 /**
- * A series of questions to a VM's monitor, such as for its displays, that ends when the monitor is lost: what
- * was asked of one QEMU must not be mixed with what its successor answers.
+ * A series of queries to a VM's monitor, such as for its displays, that ends when the monitor is lost, so
+ * that answers of one QEMU are not mixed with those of its successor.
  * @module
  */
 import { SECOND } from "../../base/clock.ts";
 import type { QmpLink } from "./qmp_link.ts";
 
-/** How long one answer may take. */
+/** Time limit of one answer, ns. */
 const ANSWER_NS = 10 * SECOND;
 
 /**
- * Asks one question of a series.
+ * Sends one query of a series.
  *
- * @param then called with the value; with undefined when QEMU answered with an error, which says that there
- *   is no such thing: a device that was unplugged meanwhile, a folder that this QEMU does not have
+ * @param then called with the value; with undefined if QEMU answered with an error, which means that there is
+ *   no such thing: a device that was unplugged meanwhile, a path that this QEMU does not have
  */
 export type AskMonitor = (
   command: string,
@@ -24,9 +24,9 @@ export type AskMonitor = (
 /**
  * Begins a series.
  *
- * @param link the monitor, up
- * @param onLost called instead of `then` when the monitor was lost, or did not answer; the series ends
- * @param onReply called with each reply, before anything else
+ * @param link the monitor, which must be up
+ * @param onLost called instead of `then` if the monitor was lost, or did not answer; the series ends
+ * @param onReply called first with each reply
  */
 export function questionsTo(link: QmpLink, onLost: () => void, onReply: () => void = () => {}): AskMonitor {
   const { generation } = link;

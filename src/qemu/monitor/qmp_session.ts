@@ -1,5 +1,5 @@
 /**
- * One connection to a monitor, from its socket to its end: the bytes, the conversation, and the process at
+ * One connection to a monitor, from its opening to its end: the bytes, the conversation, and the process at
  * the other end. It keeps no time and gives up nothing by itself: its link does.
  * @module
  */
@@ -10,50 +10,60 @@ import { QmpClient } from "../protocol/qmp_client.ts";
 import type { QmpEvent } from "../protocol/qmp_message.ts";
 import { statusOf } from "../protocol/run_status.ts";
 import type { MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
-import { QmpConnection } from "./qmp_connection.ts";
+import type { OpenQmpStream, QmpStream } from "./qmp_stream.ts";
 import { openPidfd } from "./qmp_peer.ts";
 import type { QmpPeer } from "./qmp_transport.ts";
 
+/** A way to a peer that is there. */
+export interface QmpWay {
+  /** Opens the stream. */
+  readonly open: OpenQmpStream;
+  /** Its socket, borrowed until {@linkcode open}; undefined when there is none. */
+  readonly fd: number | undefined;
+}
+
 /** Told what happens on a session. */
 export interface QmpSessionListener {
-  /** Bytes have come; they are taken after this call. */
+  /** Data has arrived; it is processed after this call. */
   onHeard(): void;
-  /** The bytes of {@linkcode onHeard} have been taken, and all that was in them was told. */
+  /** The data of {@linkcode onHeard} has been processed. */
   onTaken(): void;
   /** QEMU has greeted. */
   onGreeting(version: string): void;
-  /** Commands may be sent. */
+  /** Commands can be sent. */
   onReady(): void;
   /** An event. */
   onEvent(event: QmpEvent): void;
   /** The peer does not speak QMP. */
   onProtocolError(why: string): void;
-  /** The stream has ended; commands under way are not answered yet. */
+  /** The stream has ended; open commands are not answered yet. */
   onEnd(): void;
-  /** Something that was done with what came threw. */
+  /** Processing the data threw. */
   onFault(error: unknown): void;
 }
 
-/** The connection open, the stream ended and its process awaited, or nothing left. */
+/**
+ * The connection is open; or the stream has ended and the process's end is awaited; or everything is closed.
+ */
 type SessionStage = "open" | "awaiting-end" | "over";
 
 /** A connection. */
 export class QmpSession {
-  /** Who is at the other end. */
+  /** The process at the other end. */
   readonly peer: QmpPeer;
-  /** The conversation. */
+  /** The QMP conversation. */
   readonly client: QmpClient;
   readonly #loop: MonitorLoop;
-  readonly #connection: QmpConnection;
+  readonly #stream: QmpStream;
   readonly #pidfd: OwnedFd | null;
   #stage: SessionStage = "open";
 
-  /** Takes over a connected socket, and listens for the greeting. */
-  constructor(socket: OwnedFd, peer: QmpPeer, loop: MonitorLoop, listener: QmpSessionListener) {
+  /** Opens the stream, and listens for the greeting. */
+  constructor({ open, fd }: QmpWay, peer: QmpPeer, loop: MonitorLoop, listener: QmpSessionListener) {
     this.peer = peer;
     this.#loop = loop;
-    this.#pidfd = openPidfd(socket.fd, peer.pid);
-    const connection = new QmpConnection(socket, loop, {
+    this.#pidfd = openPidfd(fd, peer.pid);
+    this.#stream = open({
       onBytes: (bytes, length) => {
         listener.onHeard();
         this.client.receive(bytes, length);
@@ -62,16 +72,15 @@ export class QmpSession {
       onEnd: () => listener.onEnd(),
       onFault: (error) => listener.onFault(error),
     });
-    this.#connection = connection;
-    this.client = new QmpClient(connection, listener);
+    this.client = new QmpClient(this.#stream, listener);
   }
 
-  /** Whether the process at the other end lives; one that cannot be seen counts as living. */
+  /** Whether the process at the other end is alive; one that cannot be observed counts as alive. */
   get processLives(): boolean {
     return this.#pidfd === null || pollNow(this.#pidfd.fd, IN) === 0;
   }
 
-  /** Asks for QEMU's run state; nobody is told when there is no answer. */
+  /** Queries QEMU's run state; without an answer nothing is called. */
   askStatus(then: (status: string) => void): void {
     this.client.execute("query-status", undefined, (reply) => {
       if (reply.outcome === "done") then(statusOf(reply));
@@ -80,11 +89,11 @@ export class QmpSession {
 
   /** Reads what is there. */
   drain(): void {
-    this.#connection.drain();
+    this.#stream.drain();
   }
 
   /**
-   * The stream has ended: has its process's end told.
+   * The stream has ended: watches for the end of its process.
    *
    * @returns false when the process cannot be watched
    */
@@ -96,18 +105,18 @@ export class QmpSession {
     return true;
   }
 
-  /** Closes what it has open. Commands under way are answered by {@linkcode answerAll}, afterwards. */
+  /** Closes everything. Open commands are answered afterwards by {@linkcode answerAll}. */
   close(): void {
     if (this.#stage === "over") return;
     const wasWatching = this.#stage === "awaiting-end";
     this.#stage = "over";
-    this.#connection.close();
+    this.#stream.close();
     if (this.#pidfd === null) return;
     if (wasWatching) this.#loop.unwatch(this.#pidfd.fd);
     this.#pidfd.close();
   }
 
-  /** Answers every command that is under way or waits; no other is taken. */
+  /** Answers every open and queued command; no others are accepted. */
   answerAll(): void {
     this.client.close();
   }

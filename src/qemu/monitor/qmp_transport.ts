@@ -1,68 +1,71 @@
 /**
  * How a monitor is reached: the port between a link and the ways of getting a connection to a QEMU. A
- * transport gives connected stream sockets, one after another, and says what is known of who is at the other
- * end. It speaks no QMP.
+ * transport gives connected stream sockets, or streams that it carries itself, one after another, and says
+ * what is known of who is at the other end. It speaks no QMP.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import type { OpenQmpStream } from "./qmp_stream.ts";
 import type { QmpLoss } from "./qmp_loss.ts";
 import type { VmWays } from "./vm_ways.ts";
 
-/** A try to connect. */
+/** An attempt to connect. */
 export type QmpAttempt =
   | { readonly outcome: "connected"; readonly socket: OwnedFd }
+  /** There is no socket of ours in between: the transport carries the stream, and knows whose it is. */
+  | { readonly outcome: "carried"; readonly open: OpenQmpStream; readonly peer: QmpPeer }
   /** It is decided when the socket is writable: then {@linkcode QmpTransport.finish} is asked. */
   | { readonly outcome: "connecting"; readonly socket: OwnedFd }
   | { readonly outcome: "failed"; readonly loss: QmpLoss };
 
-/** Who is at the other end, by the kernel's word. */
+/** The peer, according to the kernel. */
 export interface QmpPeer {
-  /** The process; 0 when it cannot be known. */
+  /** The process; 0 if unknown. */
   readonly pid: number;
-  /** Its user when it began to listen; -1 when it cannot be known. */
+  /** Its user when it began to listen; -1 if unknown. */
   readonly uid: number;
 }
 
-/** Nobody that the kernel could name. */
+/** Stands for an unknown peer. */
 export const UNKNOWN_PEER: QmpPeer = { pid: 0, uid: -1 };
 
-/** A way to a monitor. */
+/** A way to connect to a monitor. */
 export interface QmpTransport {
-  /** The place, for logs and messages: "/run/web.qmp", "tcp:127.0.0.1:4444". */
+  /** The address, for logs and messages: "/run/web.qmp", "tcp:127.0.0.1:4444". */
   readonly name: string;
-  /** Whether descriptors can go with a command (SCM_RIGHTS). */
+  /** Whether descriptors can be sent with a command (SCM_RIGHTS). */
   readonly passesDescriptors: boolean;
-  /** Whether it can be connected again, after a loss or by a next user. */
+  /** Whether it can connect again, after a loss or for the next user. */
   readonly canReconnect: boolean;
-  /** What the manager of the VM opens beside its monitor; absent: nobody manages it. */
+  /** The access of the VM's manager besides the monitor; omitted if there is no manager. */
   readonly ways?: VmWays;
-  /** Begins to connect. It never waits and never throws for what the other end does. */
+  /** Starts to connect. It never blocks, and does not throw for anything that the other end does. */
   connect(): QmpAttempt;
   /**
-   * Goes on with a connection that is writable now.
+   * Continues with a connection that has become writable.
    *
-   * @param socket of the attempt before, which the transport takes over
+   * @param socket from the attempt, owned by the transport
    */
   finish(socket: OwnedFd): QmpAttempt;
   /**
-   * Who is at the other end.
+   * The peer of a connection.
    *
-   * @param fd a connected socket of this transport's, borrowed
+   * @param fd a connected socket of this transport, borrowed
    */
   peerOf(fd: number): QmpPeer;
   /**
-   * Why a connection has ended that the other end closed, when the way itself knows; undefined: it is QEMU's
-   * own doing. Absent: it never knows.
+   * Why a connection was closed by the other end, if the transport knows; undefined: by QEMU itself. Omitted:
+   * it never knows.
    */
   lossNow?(): QmpLoss | undefined;
   /**
-   * What it means that nothing comes, when the way itself knows: before the greeting and later. Absent:
-   * another client has the monitor, or QEMU is stuck.
+   * The meaning of silence, if the transport knows, before the greeting and later. Omitted: another client
+   * uses the monitor, or QEMU is stuck.
    */
   silenceNow?(): QmpLoss;
   /**
-   * How long nothing may come before a sign of life is asked for now, ns, where asking costs others more than
-   * a QEMU's own monitor. Absent: see `link_pulse.ts`.
+   * Silence after which a heartbeat is sent, ns, for a transport on which a heartbeat costs more than on
+   * QEMU's own monitor. Omitted: see `link_pulse.ts`.
    */
   quietNs?(): number;
 }

@@ -1,7 +1,7 @@
 /**
- * Copies of the descriptors that go to QEMU with a command. A command may wait: for a place among those that
- * QEMU has, and for room in the socket. Its sender's own descriptors may be closed by then, and their numbers
- * be those of other files, so what waits are copies.
+ * Copies of the descriptors that are sent to QEMU with a command. A command may be queued, for a free slot in
+ * QEMU and for room in the socket. By then the caller's own descriptors may be closed, and their numbers
+ * reused, so copies are queued.
  * @module
  */
 import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -11,7 +11,7 @@ import { MAX_QMP_FDS } from "../../base/limits.ts";
 import type { QmpDescriptors } from "../protocol/qmp_client.ts";
 import type { QmpTransport } from "./qmp_transport.ts";
 
-/** One command's. */
+/** The copies for one command. */
 export class SentDescriptors implements QmpDescriptors {
   readonly fds: readonly number[];
   readonly #copies: readonly OwnedFd[];
@@ -22,10 +22,10 @@ export class SentDescriptors implements QmpDescriptors {
   }
 
   /**
-   * Copies descriptors that are to go over a transport.
+   * Copies descriptors for sending over a transport.
    *
    * @param fds borrowed for the call
-   * @throws {Fault} `bad-argument` for more than QEMU takes at once; {@linkcode OsError} EBADF, EMFILE
+   * @throws {Fault} `bad-argument` for more than QEMU accepts at once; {@linkcode OsError} EBADF, EMFILE
    */
   static copyFor(transport: QmpTransport, fds: readonly number[]): SentDescriptors {
     assert(transport.passesDescriptors, "descriptors go over a transport that passes them");

@@ -1,7 +1,7 @@
 /**
- * Jobs of QEMU that save, load and delete snapshots: their numbers and names. A job of ours carries in its id
- * what it does and to which snapshot, so that a daemon that starts while it runs knows it; whether another
- * program's job loads a snapshot only query-jobs says.
+ * QEMU's jobs that save, load and delete snapshots: their ids and names. A job of ours has its operation and
+ * snapshot in its id, so that a daemon that starts while it runs recognises it; whether another program's job
+ * loads a snapshot is only known from query-jobs.
  *
  * Format: JobInfo and JOB_STATUS_CHANGE of QEMU's qapi/job.json. Pure.
  * @module
@@ -18,7 +18,7 @@ const WORDS: Readonly<Record<number, string>> = {
   [SNAPSHOT_OP.LOAD]: "load",
   [SNAPSHOT_OP.DELETE]: "delete",
 };
-/** Ids are a letter, then letters, digits, "-", "." and "_" (id_wellformed): a name goes in as digits. */
+/** Ids are a letter, then letters, digits, "-", "." and "_" (id_wellformed): a name is encoded in digits. */
 const OURS = /^vmsig-(save|load|delete)-((?:[0-9a-f]{2}){1,512})$/;
 
 /** A job. */
@@ -29,15 +29,15 @@ export interface Job {
   readonly type: string;
   /** "running", "concluded", …. */
   readonly status: string;
-  /** How far it is, in its own units. */
+  /** Its progress, in its own units. */
   readonly done: number;
-  /** How much it has to do. */
+  /** Its total, in the same units. */
   readonly total: number;
-  /** Why it failed; empty when it has not. Outside text. */
+  /** Why it failed; empty if it has not. Outside text. */
   readonly error: string;
 }
 
-/** What a job of ours does. */
+/** The operation of one of our jobs. */
 export interface JobTask {
   /** One of SNAPSHOT_OP. */
   readonly op: SnapshotOp;
@@ -45,17 +45,17 @@ export interface JobTask {
   readonly name: string;
 }
 
-/** QEMU's word for an operation: "save". */
+/** QEMU's name of an operation: "save". */
 export function snapshotWord(op: SnapshotOp): string {
   return WORDS[op] ?? "list";
 }
 
-/** The id of a job. */
+/** Makes a job's id. */
 export function idOfTask({ op, name }: JobTask): string {
   return `vmsig-${snapshotWord(op)}-${hexOfBytes(new TextEncoder().encode(name))}`;
 }
 
-/** What a job of that id does; undefined for one that is not ours. */
+/** The operation in a job's id; undefined if it is not one of ours. */
 export function taskOfId(id: unknown): JobTask | undefined {
   const [, word, digits = ""] = typeof id === "string" ? OURS.exec(id) ?? [] : [];
   const op = OPS.find((each) => WORDS[each] === word);
@@ -63,7 +63,7 @@ export function taskOfId(id: unknown): JobTask | undefined {
   return { op, name: new TextDecoder().decode(bytesOfHex(digits)) };
 }
 
-/** The jobs of query-jobs' answer; what is not a job is left out. */
+/** The jobs in query-jobs' answer; invalid ones are omitted. */
 export function readJobs(value: unknown): Job[] {
   if (!Array.isArray(value)) return [];
   const jobs: Job[] = [];
@@ -86,7 +86,7 @@ export function isOver(status: unknown): boolean {
   return status === "concluded" || status === "null";
 }
 
-/** Whether a job is one of a snapshot, and goes on. */
+/** Whether a job concerns a snapshot and is still running. */
 export function isBusyWithSnapshot({ type, status }: Job): boolean {
   return type.startsWith("snapshot-") && !isOver(status);
 }

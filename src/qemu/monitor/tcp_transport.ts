@@ -1,7 +1,7 @@
 /**
- * A monitor on a TCP port (`-qmp tcp:127.0.0.1:4444,server=on,wait=off`). Nobody says who is at the other
- * end, and no descriptor goes along. QMP over TCP is plain text and has no password: a port that others reach
- * gives them the VM, so it belongs on loopback.
+ * A monitor on a TCP port (`-qmp tcp:127.0.0.1:4444,server=on,wait=off`). The peer is unknown, and no
+ * descriptors can be sent. QMP over TCP is plain text without a password: a port that others can reach gives
+ * them the VM, so it belongs on loopback.
  * @module
  */
 import { OsError } from "../../../ffi/os_error.ts";
@@ -11,20 +11,20 @@ import { assert } from "../../base/assert.ts";
 import { tcpLoss } from "./qmp_loss.ts";
 import { type QmpAttempt, type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
 
-/** The way to one port, at the first of some addresses that answers. */
+/** Connects to one port, at the first of several addresses that answers. */
 export class TcpTransport implements QmpTransport {
   readonly name: string;
   readonly passesDescriptors = false;
   readonly canReconnect = true;
   readonly #hosts: readonly string[];
   readonly #port: number;
-  /** Which address is tried next. */
+  /** The index of the next address. */
   #next = 0;
 
   /**
-   * Makes one.
+   * Starts without a connection.
    *
-   * @param name how it was written: "tcp:localhost:4444"
+   * @param name the address as written: "tcp:localhost:4444"
    * @param hosts IP addresses, at least one
    */
   constructor(name: string, hosts: readonly string[], port: number) {

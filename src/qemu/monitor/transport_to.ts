@@ -1,5 +1,6 @@
 /**
- * The way to a monitor that vmsig reaches by itself: by a path or an address, without a host integration.
+ * The transport to a monitor that vmsig reaches by itself, by a path or an address, without a host
+ * integration.
  * @module
  */
 import { readQmpAddress } from "../qmp_address.ts";
@@ -8,10 +9,10 @@ import { TcpTransport } from "./tcp_transport.ts";
 import { UnixTransport } from "./unix_transport.ts";
 
 /**
- * The way to a place.
+ * The transport to an address.
  *
- * @param text as {@linkcode readQmpAddress} reads it. Whatever is not valid there is taken for a path: the
- *   host probe names paths that no config would be let through with, and connecting tells what is wrong
+ * @param text as parsed by {@linkcode readQmpAddress}. An invalid address is taken as a path: the host probe
+ *   reports paths that a config could not contain, and connecting shows what is wrong
  */
 export function transportTo(text: string): QmpTransport {
   const place = readQmpAddress(text, []);

@@ -1,6 +1,6 @@
 /**
- * A monitor on a unix socket's path (`-qmp unix:PATH,server=on,wait=off`): connects at once or not at all,
- * and the kernel tells who listens.
+ * A monitor on a unix socket's path (`-qmp unix:PATH,server=on,wait=off`): connects immediately or not at
+ * all, and the kernel reports the listener.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -9,7 +9,7 @@ import { Fault } from "../../base/fault.ts";
 import { connectLoss } from "./qmp_loss.ts";
 import type { QmpAttempt, QmpPeer, QmpTransport } from "./qmp_transport.ts";
 
-/** The way to one path. */
+/** Connects to one path. */
 export class UnixTransport implements QmpTransport {
   readonly name: string;
   readonly passesDescriptors = true;
@@ -18,7 +18,7 @@ export class UnixTransport implements QmpTransport {
   /**
    * Makes one.
    *
-   * @param path of the socket
+   * @param path the socket's path
    */
   constructor(path: string) {
     this.name = path;
@@ -46,7 +46,7 @@ function isSocket(path: string): boolean {
   try {
     return Deno.statSync(path).isSocket !== false;
   } catch (error) {
-    // Gone meanwhile, or out of reach: connect has said what there is to say.
+    // Gone meanwhile, or not accessible: connect reports the error.
     if (error instanceof Error) return true;
     throw error;
   }

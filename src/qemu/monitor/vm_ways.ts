@@ -1,12 +1,12 @@
 /**
- * What a manager of VMs opens at one of its VMs beside the monitor: the ends of channels that it holds itself
- * or that only it may reach. A host integration implements it (src/hosts); a VM without a manager has none.
+ * A manager's access to one of its VMs besides the monitor: the ends of channels that the manager owns or
+ * that only it may open. Implemented by a host integration (src/hosts); a VM without a manager has none.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import type { Code } from "../../base/codes.ts";
 
-/** The outcome of opening one. */
+/** The result of opening a channel. */
 export type WayResult =
   | {
     readonly ok: true;
@@ -17,23 +17,23 @@ export type WayResult =
     readonly ok: false;
     /** One of the protocol's codes. */
     readonly code: Code;
-    /** Why, and what to do; escaped. */
+    /** The reason, and what to do; escaped. */
     readonly why: string;
   };
 
-/** Told once, maybe before the call returns. */
+/** Called once, possibly before the call returns. */
 export type WayHandler = (result: WayResult) => void;
 
-/** The ways to one VM. */
+/** The channels of one VM. */
 export interface VmWays {
-  /** A connection to the VNC server in its QEMU, past any password. */
+  /** Connects to the VNC server in its QEMU, without its password. */
   openVnc(done: WayHandler): void;
   /**
-   * One of its consoles.
+   * Opens one of its consoles.
    *
-   * @param label QEMU's name for the character device
+   * @param label QEMU's id of the character device
    */
   openConsole(label: string, done: WayHandler): void;
-  /** The agent in its guest, as its channel speaks: JSON lines, with guest-sync-delimited. */
+  /** Opens the channel of its guest agent: JSON lines, with guest-sync-delimited. */
   openAgent(done: WayHandler): void;
 }

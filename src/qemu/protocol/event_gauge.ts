@@ -1,21 +1,21 @@
 /**
- * How many events a monitor may send before its QEMU is no longer believed to be sane: a token bucket over
- * the events that make somebody work. A command that changes the VM brings tokens, because what it causes is
- * told by events; QEMU has no right to more than that and a generous rate. Pure: it is told the time.
+ * Limits a monitor's events with a token bucket, above which its QEMU no longer counts as healthy; only
+ * events that cause work are counted. A command that changes the VM adds tokens, because it causes events.
+ * Pure: the time is a parameter.
  *
- * Failed disk requests (BLOCK_IO_ERROR with werror=report) come by the thousand from an honest QEMU, and cost
- * nothing but the reading: they are not counted. How much reading may cost is the connection's business.
+ * Failed disk requests (BLOCK_IO_ERROR with werror=report) can come by the thousand from an honest QEMU, and
+ * cost only their reading: they are not counted. The cost of reading is limited by the connection.
  * @module
  */
 import { SECOND } from "../../base/clock.ts";
 
-/** Events in one burst. */
+/** Burst, events. */
 export const EVENT_BURST = 2000;
-/** Events per second for good: a guest that resets itself in a tight circle makes some hundred. */
+/** Sustained rate, events per second: a guest that resets itself in a tight loop causes a few hundred. */
 export const EVENTS_A_SECOND = 1000;
 const TOKENS_A_COMMAND = 8;
 
-/** The commands that QEMU answers with events. */
+/** The commands that cause events. */
 const CAUSES: ReadonlySet<string> = new Set([
   "stop",
   "cont",
@@ -30,7 +30,7 @@ const CAUSES: ReadonlySet<string> = new Set([
 ]);
 const UNCOUNTED: ReadonlySet<string> = new Set(["BLOCK_IO_ERROR"]);
 
-/** The gauge of one monitor. */
+/** The limit of one monitor. */
 export class EventGauge {
   #tokens = EVENT_BURST;
   #filledNs = 0;
@@ -40,7 +40,7 @@ export class EventGauge {
     if (CAUSES.has(command)) this.#tokens = Math.min(EVENT_BURST, this.#tokens + TOKENS_A_COMMAND);
   }
 
-  /** Takes an event. False: there are more than can be meant. */
+  /** Counts an event. False: the limit is exceeded. */
   admits(name: string, nowNs: number): boolean {
     if (UNCOUNTED.has(name)) return true;
     const earned = Math.max(0, nowNs - this.#filledNs) * (EVENTS_A_SECOND / SECOND);

@@ -1,8 +1,7 @@
 /**
- * The human monitor (HMP) through QMP's `human-monitor-command`: one line, answered with text for people.
- * QEMU has no errors there: what went wrong is text inside a success, and who asks must know what to look
- * for. QEMU's own docs/interop/qmp-ref describes the command, and says that its texts change between
- * versions.
+ * The human monitor (HMP) through QMP's `human-monitor-command`: one line, answered with text for people. HMP
+ * has no errors: a failure is text in a successful reply, which the caller must recognise. QEMU's
+ * docs/interop/qmp-ref describes the command, and says that its texts change between versions.
  * @module
  */
 import type { QmpReply } from "./qmp_client.ts";
@@ -10,29 +9,29 @@ import type { QmpReply } from "./qmp_client.ts";
 /** The QMP command that carries a line. */
 export const HMP_COMMAND = "human-monitor-command";
 
-/** Characters of an answer that are handed on unless the caller asks for more or fewer. */
+/** Default limit of characters of an answer. */
 export const HMP_TEXT_CHARS = 65_536;
 
 /**
- * An answer. `text`: QEMU ran the line; line ends are "\n", and the text is outside words, hostile as a
- * guest's. Everything else: it did not, as {@linkcode QmpReply} says.
+ * An answer. `text`: QEMU ran the line; line ends are "\n", and the text is outside text, as hostile as a
+ * guest's. Any other outcome: it did not, as in {@linkcode QmpReply}.
  */
 export type HmpReply =
   | {
     readonly outcome: "text";
     readonly text: string;
-    /** It was longer than was asked for. */
+    /** Whether it was longer than the limit. */
     readonly isCut: boolean;
   }
   | Exclude<QmpReply, { readonly outcome: "done" }>;
 
-/** Told the answer to a line, exactly once. */
+/** Called with the answer to a line, exactly once. */
 export type HmpReplyHandler = (reply: HmpReply) => void;
 
 /**
  * The reply to an HMP command as text.
  *
- * @param maxChars characters that are handed on
+ * @param maxChars limit of characters
  */
 export function hmpReplyOf(reply: QmpReply, maxChars: number): HmpReply {
   if (reply.outcome !== "done") return reply;
@@ -43,7 +42,7 @@ export function hmpReplyOf(reply: QmpReply, maxChars: number): HmpReply {
       errorText: "QEMU answers a line with something else than text",
     };
   }
-  // Cut first: what is past it costs nothing more.
+  // Cut first, so that the rest costs nothing more.
   const isCut = reply.value.length > maxChars;
   const text = (isCut ? reply.value.slice(0, maxChars) : reply.value).replaceAll("\r\n", "\n");
   return { outcome: "text", text, isCut };

@@ -1,10 +1,10 @@
 /**
- * A look at a line's bytes before it is read as JSON: how deep it is nested, and of how many parts it is.
- * What reads JSON recurses and allocates by these two, so a peer that sends half a million open brackets, or
- * as many small values, would hold up the loop; a long text costs next to nothing, and is not counted.
+ * Examines a line's bytes before it is parsed as JSON: its nesting depth and number of values. A JSON
+ * parser's recursion and allocation depend on these two, so a peer that sends half a million open brackets,
+ * or as many small values, would block the loop; a long string costs almost nothing, and is not counted.
  *
- * It does not check that the line is JSON. A text ends in the line in which it begins: JSON has no line end
- * in a text.
+ * It does not check that the line is JSON. A string ends in the line in which it begins, because JSON strings
+ * contain no line ends.
  * @module
  */
 import { MAX_QMP_DEPTH, MAX_QMP_PARTS } from "../../base/limits.ts";
@@ -17,12 +17,12 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** The shape of one message, which comes in one line or in several. */
+/** The shape of one message, in one line or several. */
 export class LineShape {
   #depth = 0;
   #parts = 0;
 
-  /** What is open behind the last line that was taken. */
+  /** What is open after the last line. */
   get depth(): number {
     return this.#depth;
   }
@@ -33,7 +33,8 @@ export class LineShape {
   }
 
   /**
-   * Takes a line, `bytes[from..to)`, and says what is wrong with the message so far; empty when nothing is.
+   * Processes a line, `bytes[from..to)`, and returns what is wrong with the message so far; empty if nothing
+   * is.
    */
   take(bytes: Uint8Array, from: number, to: number): string {
     let depth = this.#depth;
@@ -41,7 +42,7 @@ export class LineShape {
     for (let at = from; at < to; at++) {
       switch (bytes[at]) {
         case QUOTE: {
-          // Texts are where long lines are long: they are skipped from quote to quote.
+          // Long lines consist mostly of strings, which are skipped from quote to quote.
           do {
             at = bytes.indexOf(QUOTE, at + 1);
             if (at < 0 || at >= to) return "a text that does not end";
@@ -78,8 +79,8 @@ export function shapeDefect(bytes: Uint8Array, from: number, to: number): string
 }
 
 /**
- * Whether an odd number of backslashes stands before a quote. Each is looked at once: behind it there is a
- * quote that ends the look of the next one.
+ * Whether an odd number of backslashes precedes a quote. Each backslash is examined once, because the search
+ * for the next quote's stops at this one.
  */
 function isEscaped(bytes: Uint8Array, quote: number): boolean {
   let at = quote - 1;

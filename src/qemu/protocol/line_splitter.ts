@@ -1,13 +1,12 @@
 /**
- * Bytes to lines, however they are torn. A line that lies whole in one chunk is handed out in
- * place; only a torn one is copied. It knows nothing of JSON.
+ * Splits bytes into lines, however they arrive. A line within one chunk is passed in place; only a split one
+ * is copied. It does not parse JSON.
  * @module
  */
 import { MAX_QMP_LINE_BYTES } from "../../base/limits.ts";
 
 /**
- * Takes one line, without its line end: `bytes[from..to)`, valid during the call. Returns false to be given
- * no more.
+ * Receives one line, without its line end: `bytes[from..to)`, valid during the call. Returns false to stop.
  */
 export type LineSink = (bytes: Uint8Array, from: number, to: number) => boolean;
 
@@ -16,9 +15,9 @@ const RETURN = 13;
 const FIRST_STORE_BYTES = 4096;
 const KEEP_STORE_BYTES = 65_536;
 
-/** Cuts a byte stream into lines of a bounded length. */
+/** Splits a byte stream into lines of bounded length. */
 export class LineSplitter {
-  /** How long a line may be, from the next byte on. */
+  /** Length limit of a line, from the next byte on. */
   maxBytes: number;
   readonly #sink: LineSink;
   #store = new Uint8Array(0);
@@ -27,8 +26,8 @@ export class LineSplitter {
   /**
    * Starts at the beginning of a line.
    *
-   * @param sink who takes the lines; empty ones are left out
-   * @param maxBytes how long a line may be
+   * @param sink receives the lines; empty ones are omitted
+   * @param maxBytes length limit of a line
    */
   constructor(sink: LineSink, maxBytes: number = MAX_QMP_LINE_BYTES) {
     this.#sink = sink;
@@ -36,9 +35,9 @@ export class LineSplitter {
   }
 
   /**
-   * Takes the next bytes of the stream.
+   * Processes the next bytes of the stream.
    *
-   * @returns false when a line is longer than allowed; the stream is then of no more use
+   * @returns false if a line is too long; the stream can then not be used further
    */
   push(bytes: Uint8Array, length: number): boolean {
     let from = 0;
@@ -53,7 +52,7 @@ export class LineSplitter {
         const stored = this.#stored;
         this.#stored = 0;
         const store = this.#store;
-        // What one long line needed is not kept for ever.
+        // The buffer of a long line is not kept.
         if (store.length > KEEP_STORE_BYTES) this.#store = new Uint8Array(0);
         if (!this.#hand(store, 0, stored)) return true;
       }

@@ -1,11 +1,11 @@
 /**
- * Lines to messages. A message of QMP is one line; of a pretty-printing monitor (`-qmp-pretty`, `-mon
- * pretty=on`) it is several: the first is a bare `{`, and the message ends with the line that closes it.
- * Which of the two a monitor is, each message says by itself.
+ * Assembles lines into messages. A QMP message is one line; with a pretty-printing monitor (`-qmp-pretty`,
+ * `-mon pretty=on`) it is several: the first is a bare `{`, and the message ends with the line that closes
+ * it. This is recognised for each message separately.
  *
- * A line that is neither whole nor a bare `{` cannot begin a message: it is handed on at once, and found not
- * to be JSON. A message in several lines is bounded like one in one line: in bytes, depth and values. What it
- * is of is not looked at here.
+ * A line that is neither complete nor a bare `{` cannot begin a message: it is passed on at once, and found
+ * not to be JSON. A message in several lines has the same limits as one in one line: bytes, depth and values.
+ * Its contents are not examined here.
  * @module
  */
 import { LineShape, shapeDefect } from "./line_shape.ts";
@@ -16,22 +16,27 @@ const SPACE = 0x20;
 const FIRST_STORE_BYTES = 4096;
 const KEEP_STORE_BYTES = 65_536;
 
-/** Puts the lines of one stream together. */
+/** Assembles the messages of one stream. */
 export class MessageAssembler {
   readonly #sink: LineSink;
   readonly #shape = new LineShape();
   #store = new Uint8Array(0);
   #stored = 0;
-  /** What is wrong with the stream; empty while nothing is. */
+  /** What is wrong with the stream; empty if nothing is. */
   #defect = "";
 
   /**
    * Starts between two messages.
    *
-   * @param sink who takes the messages, each as {@linkcode LineSink} says
+   * @param sink receives the messages as described for {@linkcode LineSink}
    */
   constructor(sink: LineSink) {
     this.#sink = sink;
+  }
+
+  /** Whether the next line begins a message. */
+  get isBetween(): boolean {
+    return this.#stored === 0;
   }
 
   /** Why {@linkcode take} wants no more; empty when the sink did not want any. */
@@ -40,10 +45,10 @@ export class MessageAssembler {
   }
 
   /**
-   * Takes one line, `bytes[from..to)`.
+   * Processes one line, `bytes[from..to)`.
    *
-   * @param maxBytes how long a message may be now
-   * @returns false to be given no more
+   * @param maxBytes length limit of a message at this time
+   * @returns false to stop
    */
   take(bytes: Uint8Array, from: number, to: number, maxBytes: number): boolean {
     if (this.#stored === 0) {
@@ -64,7 +69,7 @@ export class MessageAssembler {
     const stored = this.#stored;
     const store = this.#store;
     this.#stored = 0;
-    // What one long message needed is not kept for ever.
+    // The buffer of a long message is not kept.
     if (store.length > KEEP_STORE_BYTES) this.#store = new Uint8Array(0);
     return this.#sink(store, 0, stored);
   }

@@ -1,21 +1,21 @@
 /**
- * A QMP client over a byte stream: greeting, capabilities, numbered commands, events. It is told its input
- * and the time and calls back; it owns no socket, no timer and no promise, because it lives on a synchronous
+ * A QMP client over a byte stream: greeting, capabilities, numbered commands, events. Input and time are
+ * parameters, and results are callbacks; it has no socket, timer or promise, because it runs on a synchronous
  * loop.
  *
- * At most {@linkcode MAX_QMP_INFLIGHT} commands are at QEMU, the rest waits in order: past that QEMU stops
- * reading the monitor. A command whose time is over is answered, but keeps its place among the eight until
- * its late reply comes or the stream ends: QEMU still has it.
+ * At most {@linkcode MAX_QMP_INFLIGHT} commands are in flight, the rest is queued in order: with more, QEMU
+ * stops reading the monitor. A command whose time limit has passed is answered, but keeps its slot until its
+ * late reply arrives or the stream ends, because QEMU still has it.
  *
- * A line may be short, unless QEMU owes the answer to a command with a long one: events and all other answers
- * are a few hundred bytes. Before a line is read as JSON its depth and its number of parts are bounded
- * (line_shape.ts).
+ * Lines have a low length limit unless an answer to a command with long answers is pending: events and all
+ * other answers have a few hundred bytes. Before a line is parsed as JSON, its depth and number of values are
+ * limited (line_shape.ts).
  *
- * A command's id is the number of its place, one digit; a command in place 0, the first that is taken, is
- * sent without one, and QEMU's reply then has none. At most one such command is unanswered at a time, so a
- * reply without id is that one's, and a protocol error when there is none. QEMU 7.2 reads its monitor byte by
- * byte (one recvmsg each), which makes 3 us a byte (query-status 0.14 ms, with 1,000 spaces in it 3.1 ms):
- * the length of a command is most of its time, and an id is 7 bytes.
+ * A command's id is the number of its slot, one digit; a command in slot 0, the first that is taken, is sent
+ * without an id, and then QEMU's reply has none. At most one such command is open at a time, so a reply
+ * without id belongs to it, and is a protocol error if there is none. QEMU 7.2 reads its monitor byte by byte
+ * (one recvmsg each), which takes 3 us per byte (query-status 0.14 ms, with 1,000 spaces in it 3.1 ms): the
+ * length of a command determines most of its time, and an id is 7 bytes.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -28,34 +28,41 @@ import {
 } from "../../base/limits.ts";
 import { LineSplitter } from "./line_splitter.ts";
 import { MessageAssembler } from "./message_assembler.ts";
-import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
+import {
+  emptyReturnId,
+  NO_ID,
+  NOTHING,
+  parseQmpLine,
+  type QmpEvent,
+  type QmpMessage,
+} from "./qmp_message.ts";
 
 /**
- * What became of a command. `done`, `error`: QEMU said so. `timed-out`: it was sent, and QEMU has not
- * answered in time. `closed`: it was sent, and the stream ended. `unsent`: it never left.
+ * The outcome of a command. `done`, `error`: QEMU's answer. `timed-out`: it was sent, and QEMU has not
+ * answered in time. `closed`: it was sent, and the stream ended. `unsent`: it was not sent.
  */
 export type QmpReply =
   | { readonly outcome: "done"; readonly value: unknown }
   | { readonly outcome: "error"; readonly errorClass: string; readonly errorText: string }
   | { readonly outcome: "timed-out" | "closed" | "unsent" };
 
-/** Told the reply to a command, exactly once. `tag` is the number that was handed in with it. */
+/** Called with the reply to a command, exactly once. `tag` is the number passed with it. */
 export type QmpReplyHandler = (reply: QmpReply, tag: number) => void;
 
-/** Where commands go. */
+/** The output of a client. */
 export interface QmpOutput {
   /**
-   * Takes a command's bytes whole, buffering what does not go out at once; they are the client's again after
-   * the call.
+   * Sends a command's bytes, and queues what cannot be sent at once; the client may reuse them after the
+   * call.
    *
-   * @param descriptors travel with the first byte; the output owns them from now on, whatever happens
+   * @param descriptors sent with the first byte; owned by the output from now on in every case
    */
   sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, descriptors: QmpDescriptors | null): void;
 }
 
 /**
- * Open files that go to QEMU with a command (SCM_RIGHTS). Whoever holds the object closes it: the client
- * while the command waits for a place, the output afterwards.
+ * Open files to be sent with a command (SCM_RIGHTS). The owner closes it: the client while the command is
+ * queued, the output afterwards.
  */
 export interface QmpDescriptors {
   /** Their numbers, valid until {@linkcode close}. */
@@ -64,41 +71,41 @@ export interface QmpDescriptors {
   close(): void;
 }
 
-/** What a command has beside its name and arguments; all of it may be left out. */
+/** The options of a command. */
 export interface QmpClientOptions {
-  /** Comes back with the reply; 0 unless given. */
+  /** Returned with the reply; 0 by default. */
   readonly tag?: number;
-  /** Until when to wait for the reply; no limit unless given. */
+  /** Deadline of the reply, ns; none by default. */
   readonly deadlineNs?: number;
-  /** Open files that go with it, the client's from now on, whatever happens. */
+  /** Open files to send with it, owned by the client from now on in every case. */
   readonly descriptors?: QmpDescriptors | null;
 }
 
-/** Who uses the client. */
+/** The user of a client. */
 export interface QmpClientListener {
-  /** QEMU has greeted: it is ours and not another client's. */
+  /** QEMU has greeted, so no other client uses the monitor. */
   onGreeting(version: string): void;
-  /** Capabilities are agreed: commands may be sent. */
+  /** Capabilities are negotiated: commands can be sent. */
   onReady(): void;
-  /** An event, in the order of the stream. */
+  /** An event, in order of the stream. */
   onEvent(event: QmpEvent): void;
-  /** The peer does not speak QMP; the client is closed, everything is answered. */
+  /** The peer does not speak QMP; the client is closed, and all commands are answered. */
   onProtocolError(why: string): void;
 }
 
 interface Pending {
   /** The command without its id and last brace. */
   readonly text: string;
-  /** Closed or handed on when the command leaves the queue. */
+  /** Closed or passed on when the command leaves the queue. */
   readonly descriptors: QmpDescriptors | null;
   readonly tag: number;
   readonly deadlineNs: number;
-  /** Its answer may be a long line. */
+  /** Whether its answer may be a long line. */
   readonly isLong: boolean;
   handler: QmpReplyHandler | null;
 }
 
-/** How far the conversation is. */
+/** The state of the conversation. */
 export type QmpClientState = "greeting" | "negotiating" | "ready" | "closed";
 
 const NO_OPTIONS: QmpClientOptions = {};
@@ -109,12 +116,12 @@ const TIMED_OUT: QmpReply = { outcome: "timed-out" };
 const CLOSED: QmpReply = { outcome: "closed" };
 const UNSENT: QmpReply = { outcome: "unsent" };
 
-/** One conversation with one monitor. */
+/** A conversation with one monitor. */
 export class QmpClient {
   readonly #output: QmpOutput;
   readonly #listener: QmpClientListener;
   readonly #lines: LineSplitter;
-  /** What QEMU has, by id; that in place 0 has none. */
+  /** Commands in flight, by slot; the one in slot 0 has no id. */
   readonly #sent: (Pending | null)[] = new Array(MAX_QMP_INFLIGHT).fill(null);
   #inFlight = 0;
   #queue: Pending[] = [];
@@ -124,7 +131,7 @@ export class QmpClient {
   #buffer = new Uint8Array(1024);
   readonly #encoder = new TextEncoder();
 
-  /** Waits for the greeting; `output` takes what is sent. */
+  /** Waits for the greeting; `output` sends the commands. */
   constructor(output: QmpOutput, listener: QmpClientListener) {
     this.#output = output;
     this.#listener = listener;
@@ -133,38 +140,43 @@ export class QmpClient {
       return this.#state !== "closed";
     });
     this.#lines = new LineSplitter((bytes, from, to) => {
+      const id = messages.isBetween ? emptyReturnId(bytes, from, to) : undefined;
+      if (id !== undefined) {
+        this.#onReply({ kind: "return", id, value: NOTHING });
+        return this.#state !== "closed";
+      }
       const goesOn = messages.take(bytes, from, to, this.#lines.maxBytes);
       if (messages.defect !== "") this.#fail(`a line is not JSON as QEMU sends it: ${messages.defect}`);
       return goesOn;
     }, MAX_QMP_SHORT_LINE_BYTES);
   }
 
-  /** How far it is. */
+  /** Its state. */
   get state(): QmpClientState {
     return this.#state;
   }
 
-  /** Commands that QEMU has and has not answered, those included whose time is over. */
+  /** Number of commands in flight, including those whose time limit has passed. */
   get inFlight(): number {
     return this.#inFlight;
   }
 
-  /** Commands that wait for a place. */
+  /** Number of queued commands. */
   get queued(): number {
     return this.#queue.length - this.#queueHead;
   }
 
-  /** When {@linkcode tick} has something to do; never too late, maybe too early. */
+  /** When {@linkcode tick} has something to do; possibly too early, never too late. */
   get deadlineNs(): number {
     return this.#earliestNs;
   }
 
   /**
-   * Sends a command, or queues it. When nothing can be sent any more, or the queue is full, it is answered
+   * Sends a command, or queues it. If nothing can be sent any more, or the queue is full, it is answered
    * `unsent` at once.
    *
    * @param args its arguments, plain JSON
-   * @param handler told the reply
+   * @param handler called with the reply
    */
   execute(
     command: string,
@@ -195,7 +207,7 @@ export class QmpClient {
     else this.#send(pending);
   }
 
-  /** Takes bytes that QEMU sent. */
+  /** Processes bytes from QEMU. */
   receive(bytes: Uint8Array, length: number): void {
     if (this.#state === "closed") return;
     if (!this.#lines.push(bytes, length)) {
@@ -203,7 +215,7 @@ export class QmpClient {
     }
   }
 
-  /** Answers the commands whose time is over. */
+  /** Answers the commands whose time limit has passed. */
   tick(nowNs: number): void {
     if (nowNs < this.#earliestNs) return;
     const late: Pending[] = [];
@@ -226,7 +238,7 @@ export class QmpClient {
   }
 
   /**
-   * Answers all that is under way as `timed-out`, all that waits as `unsent`; the conversation may go on
+   * Answers commands in flight as `timed-out` and queued ones as `unsent`; the conversation may continue
    * later.
    */
   abandon(): void {
@@ -237,7 +249,7 @@ export class QmpClient {
     for (const pending of queue) answer(pending, UNSENT);
   }
 
-  /** The stream has ended: everything is answered, and nothing is said any more. */
+  /** The stream has ended: all commands are answered, and nothing is called afterwards. */
   close(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
@@ -266,7 +278,7 @@ export class QmpClient {
       case "error":
         return this.#onReply(message);
       case "event":
-        // Before the handshake QEMU sends none, and has no right to.
+        // Before the handshake QEMU sends none, and may not.
         if (this.#state === "greeting") return this.#fail("an event comes before the greeting");
         return this.#listener.onEvent(message.event);
       case "garbage":
@@ -298,7 +310,7 @@ export class QmpClient {
     this.#sent[message.id] = null;
     this.#inFlight--;
     if (pending.isLong) this.#boundLines();
-    // First the next ones go out: QEMU works while the reply is looked at.
+    // The next commands are sent first, so that QEMU works while the reply is processed.
     this.#sendQueued();
     answer(
       pending,
@@ -314,7 +326,7 @@ export class QmpClient {
     while (this.#queueHead < this.#queue.length && this.#inFlight < MAX_QMP_INFLIGHT) {
       const pending = this.#queue[this.#queueHead++];
       assert(pending !== undefined, "a queued command is there");
-      // What was taken is forgotten in large pieces, so that taking costs the same however much waits.
+      // Taken entries are removed in large pieces, so that the cost is the same whatever the queue's length.
       if (this.#queueHead === this.#queue.length || this.#queueHead >= COMPACT_AFTER) {
         this.#queue = this.#queue.slice(this.#queueHead);
         this.#queueHead = 0;

@@ -1,6 +1,6 @@
 /**
- * One line of QMP as one of four messages, checked: what a peer sends is never trusted to have a shape.
- * QEMU's own docs/interop/qmp-spec describes them.
+ * Parses one line of QMP into one of four messages. The peer's data is checked, never trusted. The format is
+ * described in QEMU's docs/interop/qmp-spec.
  * @module
  */
 
@@ -12,15 +12,15 @@ export interface QmpEvent {
   readonly data: QmpData;
 }
 
-/** An object of a message, its members unchecked. */
+/** An object in a message; its members are not checked. */
 export type QmpData = Readonly<Record<string, unknown>>;
 
-/** The id of a reply that has none: to a command that was sent without. */
+/** The id of a reply without one: to a command sent without. */
 export const NO_ID = 0;
 
 /**
- * A line's meaning; `garbage` says what is wrong with one that has none. A reply's id is above 0, or
- * {@linkcode NO_ID}.
+ * A parsed line; `garbage` says what is wrong with an invalid one. A reply's id is above 0, or {@linkcode
+ * NO_ID}.
  */
 export type QmpMessage =
   | { readonly kind: "greeting"; readonly version: string }
@@ -34,10 +34,16 @@ export type QmpMessage =
   | { readonly kind: "event"; readonly event: QmpEvent }
   | { readonly kind: "garbage"; readonly why: string };
 
-const NOTHING: QmpData = Object.freeze({});
+/** No data, and what a command returns that returns nothing. */
+export const NOTHING: QmpData = Object.freeze({});
+const ENCODER = new TextEncoder();
+const EMPTY_RETURNS = ['{"return": {}', '{"return":{}'].map((text) => ENCODER.encode(text));
+const IDS = [', "id": ', ',"id":'].map((text) => ENCODER.encode(text));
+const MOST_EMPTY_BYTES = 24;
+const [CLOSE = 0, ZERO = 0] = ENCODER.encode("}0");
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads one line: `bytes[from..to)`. */
+/** Parses one line: `bytes[from..to)`. */
 export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMessage {
   let message: unknown;
   try {
@@ -57,6 +63,32 @@ export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMe
   if ("error" in message) return errorOf(message);
   if ("QMP" in message) return { kind: "greeting", version: versionOf(message["QMP"]) };
   return garbage("an object is not a QMP message");
+}
+
+/**
+ * The id of a reply that is `{"return": {}}` and no more, as most commands have it: it need not be read as
+ * JSON. Undefined for every other line, and for one that is spaced otherwise than QEMU or libvirt do it.
+ */
+export function emptyReturnId(bytes: Uint8Array, from: number, to: number): number | undefined {
+  const length = to - from;
+  if (length > MOST_EMPTY_BYTES) return undefined;
+  for (const start of EMPTY_RETURNS) {
+    if (!isAt(bytes, from, start)) continue;
+    if (length === start.length + 1) return bytes[to - 1] === CLOSE ? NO_ID : undefined;
+    for (const id of IDS) {
+      // One digit and the last brace follow.
+      const at = from + start.length;
+      if (length !== start.length + id.length + 2 || !isAt(bytes, at, id)) continue;
+      const digit = (bytes[to - 2] ?? 0) - ZERO;
+      return digit > NO_ID && digit <= 9 && bytes[to - 1] === CLOSE ? digit : undefined;
+    }
+  }
+  return undefined;
+}
+
+function isAt(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
+  for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false;
+  return true;
 }
 
 /** Whether a value is a JSON object. */
@@ -81,7 +113,7 @@ function errorOf(message: QmpData): QmpMessage {
   return { kind: "error", id, errorClass, errorText };
 }
 
-/** "7.2.22" of a greeting; empty when it does not say. */
+/** "7.2.22" from a greeting; empty if not given. */
 function versionOf(greeting: unknown): string {
   const version = isObject(greeting) ? greeting["version"] : undefined;
   const qemu = isObject(version) ? version["qemu"] : undefined;
@@ -90,7 +122,7 @@ function versionOf(greeting: unknown): string {
   return parts.every((part) => typeof part === "number") ? parts.join(".") : "";
 }
 
-/** A reply's id; undefined when we cannot have sent it. */
+/** A reply's id; undefined if we cannot have sent it. */
 function idOf(message: QmpData): number | undefined {
   if (!("id" in message)) return NO_ID;
   const id = message["id"];

@@ -1,8 +1,8 @@
 /**
- * RAM from a compressed AVML image: ranges of physical memory, each behind LiME's header with another magic,
- * as a snappy stream (google/snappy, framing_format.txt) and, behind that, the stream's length. The pieces of
- * the streams, 64 KiB each when they are unpacked, are indexed once and unpacked when they are asked for; the
- * last few are kept.
+ * RAM from a compressed AVML image: ranges of physical memory, each with LiME's header with another magic,
+ * followed by a snappy stream (google/snappy, framing_format.txt) and the stream's length. The chunks of the
+ * streams, 64 KiB each when decompressed, are indexed once and decompressed on demand; the last few are
+ * cached.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -18,15 +18,15 @@ const HEADER_BYTES = 32;
 const MAGIC = 0x4c4d_5641;
 const VERSION = 2;
 const PIECE_BYTES = 65_536;
-/** Pieces that are kept unpacked: 4 MiB. */
+/** Decompressed chunks that are cached: 4 MiB. */
 const KEPT = 64;
 const CHUNK = { packed: 0, plain: 1, firstSkippable: 0x80 } as const;
-/** A chunk's CRC, which is not looked at: a page that is wrong is told by what it breaks. */
+/** A chunk's CRC is not checked. */
 const CRC_BYTES = 4;
-/** The longest that a piece may be packed: the format's own bound for 64 KiB. */
+/** Size limit of a compressed chunk: the format's own bound for 64 KiB. */
 const MAX_PACKED_BYTES = 32 + PIECE_BYTES + Math.floor(PIECE_BYTES / 6);
 
-/** Pieces of all ranges, by address. */
+/** Chunks of all ranges, by address. */
 interface Piece {
   readonly gpa: number;
   readonly sizeBytes: number;
@@ -44,11 +44,11 @@ export class AvmlImage implements RamPort {
   readonly #kept = new Map<Piece, Uint8Array<ArrayBuffer> | undefined>();
 
   /**
-   * Reads the headers and where the pieces are.
+   * Reads the headers and indexes the chunks.
    *
-   * @param bytes the image; owned from now on, also when this throws
-   * @param name what to call it in messages
-   * @throws {Fault} `refused` when it is cut short or contradicts itself, `not-supported` for another version
+   * @param bytes the image; owned from now on, even if this throws
+   * @param name its name in messages
+   * @throws {Fault} `refused` when it is truncated or inconsistent, `not-supported` for another version
    */
   constructor(bytes: DumpBytes, name: string) {
     this.#bytes = bytes;
@@ -162,7 +162,7 @@ class Index {
     return { segments: sorted, pieces: this.#pieces.sort(byAddress) };
   }
 
-  /** Notes the pieces of one range; returns where the next header is. */
+  /** Indexes the chunks of one range; returns the offset of the next header. */
   #readStream(start: number, gpa: number, sizeBytes: number): number {
     let at = start;
     for (let done = 0; done < sizeBytes;) {

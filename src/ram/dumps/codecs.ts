@@ -1,32 +1,32 @@
 /**
- * How a dump's pages may be packed: a row for each, by the bit that kdump's page descriptors have for it.
+ * The compression methods of a dump's pages, one row each, by their bit in kdump's page descriptors.
  * @module
  */
 import * as zlib from "node:zlib";
 import { unpackLzo } from "./lzo.ts";
 import { unpackSnappy } from "./snappy.ts";
 
-/** A way of packing. */
+/** A compression method. */
 export interface Codec {
   /** Its name. */
   readonly name: string;
   /** Its bit in a page descriptor's flags, and in the header's status. */
   readonly flag: number;
   /**
-   * Unpacks.
+   * Decompresses.
    *
-   * @returns whether `input` is a whole and correct block that fills `into`; undefined as a property where
-   *   this Deno cannot
+   * @returns whether `input` is a complete and valid block that fills `into`; undefined as a property if this
+   *   Deno cannot decompress it
    */
   readonly unpack: ((input: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>) => boolean) | undefined;
 }
 
 type Unpacker = (input: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
 
-/** zstd is in node:zlib since Deno 2.9 (2.4 has none). */
+/** zstd is in node:zlib since Deno 2.9 (not in 2.4). */
 const unzstd = (zlib as { zstdDecompressSync?: Unpacker }).zstdDecompressSync;
 
-/** All ways. */
+/** All methods. */
 export const CODECS: readonly Codec[] = [
   { name: "zlib", flag: 1, unpack: by(zlib.inflateSync) },
   { name: "lzo", flag: 2, unpack: unpackLzo },
@@ -35,8 +35,8 @@ export const CODECS: readonly Codec[] = [
 ];
 
 /**
- * The bound of what comes out is the engine's where it has one (Deno 2.4 takes no notice of it): the inputs
- * are a page at most, and zlib cannot make more than 1,032 bytes out of one.
+ * The output is limited by the engine if it supports that (Deno 2.4 ignores the limit): inputs are at most a
+ * page, and zlib expands by at most 1,032.
  */
 function by(unpack: Unpacker): NonNullable<Codec["unpack"]> {
   return (input, into) => {

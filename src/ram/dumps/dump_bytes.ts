@@ -1,6 +1,6 @@
 /**
- * The bytes of a dump, as its format counts them: those of a file, or those that a flattened stream rebuilds
- * (flattened.ts). What reads a format goes by this port alone.
+ * The bytes of a dump as its format counts them: those of a file, or those that a flattened stream contains
+ * (flattened.ts). The formats' readers use this port only.
  * @module
  */
 import { statFd } from "../../../ffi/memfd.ts";
@@ -8,39 +8,39 @@ import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { preadInto } from "../../../ffi/stream.ts";
 import { Fault } from "../../base/fault.ts";
 
-/** Bytes that can be read at any place. */
+/** Bytes that can be read at any offset. */
 export interface DumpBytes extends Disposable {
-  /** How many there are. */
+  /** Their number. */
   readonly sizeBytes: number;
   /**
    * Copies bytes out.
    *
-   * @param at the first one; past the end nothing is read
+   * @param at the first byte; past the end nothing is read
    * @param into receives them
    * @param offset where in `into`
-   * @param length how many
-   * @returns how many were read: fewer than asked for at the end
+   * @param length number of bytes
+   * @returns number of bytes read: fewer at the end
    */
   read(at: number, into: Uint8Array<ArrayBuffer>, offset: number, length: number): number;
   /**
-   * Looks whether the file is still whole.
+   * Checks whether the file is still complete.
    *
    * @throws {Fault} `refused` when it shrank
    */
   verify(): void;
 }
 
-/** A file's bytes as they are. */
+/** The unchanged bytes of a file. */
 export class FileBytes implements DumpBytes {
   readonly sizeBytes: number;
   readonly #fd: OwnedFd;
   readonly #name: string;
 
   /**
-   * Takes the file as large as it is now.
+   * Uses the file's current size.
    *
    * @param fd open for reading; owned from now on
-   * @param name what to call it in messages
+   * @param name its name in messages
    */
   constructor(fd: OwnedFd, name: string) {
     this.#fd = fd;
@@ -66,14 +66,14 @@ export class FileBytes implements DumpBytes {
 }
 
 /**
- * Reads bytes that must be there.
+ * Reads bytes that must exist.
  *
  * @param bytes the dump
- * @param name what to call it in messages
+ * @param name its name in messages
  * @param at the first byte
- * @param length how many
- * @param what what they are, for the message: "its header"
- * @throws {Fault} `refused` when they are not
+ * @param length number of bytes
+ * @param what their name in the message: "its header"
+ * @throws {Fault} `refused` when they do not exist
  */
 export function readWhole(
   bytes: DumpBytes,
@@ -82,14 +82,14 @@ export function readWhole(
   length: number,
   what: string,
 ): Uint8Array<ArrayBuffer> {
-  // Before it is allocated: a hostile header may ask for more than there is memory.
+  // Before the allocation, because a hostile header may ask for more than there is memory.
   if (!(at >= 0 && length >= 0 && at + length <= bytes.sizeBytes)) throw cutShort(name, what);
   const into = new Uint8Array(length);
   if (bytes.read(at, into, 0, length) < length) throw cutShort(name, what);
   return into;
 }
 
-/** What is said of a dump that ends too early. */
+/** The message for a truncated dump. */
 export function cutShort(name: string, what: string): Fault {
   return new Fault("refused", `Cannot open ${name}: it is cut short within ${what}; make the dump anew`);
 }

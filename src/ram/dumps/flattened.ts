@@ -1,9 +1,9 @@
 /**
- * A flattened dump, put together again: what QEMU's `dump-guest-memory` writes for kdump formats, and
- * makedumpfile -F into a pipe. It is a list of "these bytes belong at that place", big-endian, because who
- * writes it cannot seek.
+ * Reassembles a flattened dump, as written by QEMU's `dump-guest-memory` for kdump formats, and by
+ * makedumpfile -F into a pipe. It is a list of "these bytes belong at that offset", big-endian, because its
+ * writer cannot seek.
  *
- * The records are indexed once; nothing is unpacked. The same place may be written again (makedumpfile
+ * The records are indexed once, without copying their contents. An offset may be written again (makedumpfile
  * rewrites its header at the end): the later record counts. Records that overlap otherwise are refused.
  * @module
  */
@@ -19,21 +19,21 @@ const FIRST_ROOM = 1024;
 const HIGH = 2 ** 32;
 const UNPACK = "unpack it with makedumpfile -R OUTPUT < INPUT";
 
-/** The bytes that a flattened dump rebuilds. */
+/** The bytes of a flattened dump. */
 export class FlattenedBytes implements DumpBytes {
   readonly sizeBytes: number;
   readonly #file: FileBytes;
-  /** Of each record, in the order of the places: where it belongs, where it stands, how long it is. */
+  /** For each record, in order of its target offset: target offset, offset in the file, length. */
   readonly #targets: Float64Array;
   readonly #places: Float64Array;
   readonly #sizes: Float64Array;
 
   /**
-   * Reads where the records are.
+   * Indexes the records.
    *
-   * @param fd the file, open for reading; owned from now on, also when this throws
-   * @param name what to call it in messages
-   * @throws {Fault} `refused` when it is cut short or contradicts itself
+   * @param fd the file, open for reading; owned from now on, even if this throws
+   * @param name its name in messages
+   * @throws {Fault} `refused` when it is truncated or inconsistent
    */
   constructor(fd: OwnedFd, name: string) {
     this.#file = new FileBytes(fd, name);
@@ -50,7 +50,7 @@ export class FlattenedBytes implements DumpBytes {
     }
   }
 
-  /** What no record tells reads as zeros. */
+  /** Bytes without a record read as zeros. */
   read(at: number, into: Uint8Array<ArrayBuffer>, offset: number, length: number): number {
     const end = Math.min(at + length, this.sizeBytes);
     if (!(at >= 0 && at < end)) return 0;
@@ -125,7 +125,7 @@ function doubled(numbers: Float64Array): Float64Array<ArrayBuffer> {
   return out;
 }
 
-/** By place; of several records of one place the last one written stays. */
+/** By target offset; of several records for one offset the last one is kept. */
 function sorted({ targets, places, sizes }: Records, name: string): Records {
   const order = Uint32Array.from(targets, (_, i) => i);
   order.sort((a, b) => (targets[a] as number) - (targets[b] as number) || a - b);

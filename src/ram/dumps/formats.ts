@@ -1,6 +1,6 @@
 /**
- * What a file of memory may be, a row for each format: how its first bytes tell it, and what opens it, or
- * what to do instead. What no row knows is taken for a raw image.
+ * The formats of memory images, one row each: how a format is recognised by its first bytes, and what opens
+ * it, or what to do instead. A file that no row recognises is a raw image.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -17,28 +17,28 @@ import { isVmwareState, openVmem, openVmwareState } from "./vmware.ts";
 /** A format. */
 export type DumpFormat =
   & {
-    /** What it is called: "a QEMU save file". */
+    /** Its title: "a QEMU save file". */
     readonly name: string;
-    /** Whether a file is of it. */
+    /** Whether a file has this format. */
     readonly is: (file: ImageFile) => boolean;
   }
   & (
     | {
-      /** Opens it; takes the file, also when it throws. Undefined, and the file is left: a raw image. */
+      /** Opens it; owns the file, even if it throws. Undefined, without owning the file: a raw image. */
       readonly open: (file: ImageFile) => RamPort | undefined;
     }
     | {
-      /** What to do to have its memory in a form that is read. */
+      /** How to convert it to a format that can be read. */
       readonly instead: string;
     }
   );
 
-/** Both ways to a dump of a VM that is there. */
+/** Both ways to dump a running VM. */
 export const DUMP: string =
   `dump-guest-memory with {"paging": false, "protocol": "file:OUTPUT"} in QMP, or virsh dump --memory-only DOMAIN OUTPUT`;
 const UNPACK = "unpack it first, and name what comes out";
 
-/** All formats, the first that knows a file counts. */
+/** All formats; the first one that recognises a file is used. */
 export const DUMP_FORMATS: readonly DumpFormat[] = [
   {
     name: "an ELF core",
@@ -117,12 +117,12 @@ export const DUMP_FORMATS: readonly DumpFormat[] = [
 ];
 
 /**
- * Opens a file by what its first bytes say.
+ * Opens a file according to its first bytes.
  *
- * @param file the file; its descriptor is owned by what is returned, and closed when this throws
- * @returns undefined, and the file stays open, when it may be a raw image
- * @throws {Fault} `not-supported`, with the remedy, for a format that is known and not read; else what its
- *   reader throws
+ * @param file the file; its descriptor is owned by the result, and closed if this throws
+ * @returns undefined, with the file left open, if it may be a raw image
+ * @throws {Fault} `not-supported`, with an alternative, for a known format that cannot be read; otherwise
+ *   what its reader throws
  */
 export function openDump(file: ImageFile): RamPort | undefined {
   const format = DUMP_FORMATS.find(({ is }) => is(file));

@@ -1,18 +1,18 @@
 /**
- * A bit a page, as kdump's headers have it: which pages there are, which of them were dumped, and how many
- * were dumped before one (its number in the table of pages).
+ * One bit per page, as in kdump's headers: which pages exist, which were dumped, and how many were dumped
+ * before a page (its index in the table of pages).
  * @module
  */
 
 const BITS = 32;
-/** Words whose bits one running count sums up. */
+/** Words per running count. */
 const GROUP = 16;
 
 /** A bitmap of frames. */
 export class FrameBitmap {
-  /** How many frames it tells of. */
+  /** Number of frames. */
   readonly frames: number;
-  /** How many bits are set. */
+  /** Number of set bits. */
   readonly count: number;
   readonly #words: Int32Array;
   /** Bits set before each group of words. */
@@ -21,8 +21,8 @@ export class FrameBitmap {
   /**
    * Counts the bits.
    *
-   * @param bytes the bitmap, whole; bit 0 of the first byte is frame 0
-   * @param frames how many frames count; what stands behind is ignored
+   * @param bytes the whole bitmap; bit 0 of the first byte is frame 0
+   * @param frames number of frames; the rest is ignored
    */
   constructor(bytes: Uint8Array<ArrayBuffer>, frames: number) {
     this.frames = frames;
@@ -46,7 +46,7 @@ export class FrameBitmap {
       ((this.#words[frame >>> 5] as number) >>> (frame & 31) & 1) === 1;
   }
 
-  /** How many bits are set below a frame's. */
+  /** Number of set bits below a frame's. */
   rank(frame: number): number {
     const word = frame >>> 5;
     let count = this.#before[Math.floor(word / GROUP)] as number;
@@ -55,10 +55,10 @@ export class FrameBitmap {
   }
 
   /**
-   * The next frame whose bit is so.
+   * The next frame with a given bit.
    *
-   * @param from the first that is looked at
-   * @param end the first that is not
+   * @param from first frame
+   * @param end end of the frames
    * @param wanted set or clear
    * @returns the frame, or `end`
    */

@@ -1,10 +1,10 @@
 /**
- * RAM from a kdump-compressed dump, raw or flattened: each page is packed by itself and unpacked when it is
- * asked for; who keeps pages (PhysicalMemory) bounds how many.
+ * RAM from a kdump-compressed dump, raw or flattened: each page is compressed separately and decompressed on
+ * demand; the cache of pages (PhysicalMemory) is bounded.
  *
- * A page that is RAM and was left out of the dump (makedumpfile -d) is not readable, unless the dump says
- * that only zeros were left out. The whole table of pages is checked when the dump is opened: one that is
- * cut short anywhere is refused.
+ * A page of RAM that was left out of the dump (makedumpfile -d) cannot be read, unless the dump says that
+ * only zeros were left out. The whole table of pages is checked when the dump is opened: a truncated one is
+ * refused.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -17,13 +17,13 @@ import { FrameBitmap } from "./frame_bitmap.ts";
 import { type KdumpHeader, readKdumpHeader } from "./kdump_header.ts";
 
 const PAGE_BYTES = 4096;
-/** An entry of the table of pages: where the page's bytes are, how many, how they are packed. */
+/** An entry of the table of pages: the offset, size and compression of the page's bytes. */
 const ENTRY_BYTES = 24;
-/** Entries that are read at once. */
+/** Entries per read. */
 const CHUNK = 1024;
-/** A page of zeros packs into less than that: only such a page is looked at. */
+/** A page of zeros compresses to less than that: only such pages are examined. */
 const ZEROS_PACKED_BYTES = 64;
-/** Pages that are unpacked at the opening to find the one of zeros, which packs so well. */
+/** Pages that are decompressed at the opening to find the page of zeros. */
 const ZEROS_TRIES = 64;
 const PACKED = CODECS.reduce((flags, { flag }) => flags | flag, 0);
 
@@ -35,23 +35,23 @@ export class KdumpRam implements RamPort {
   readonly #bytes: DumpBytes;
   readonly #header: KdumpHeader;
   readonly #dumped: FrameBitmap;
-  /** Pages that were dumped and are not the page of zeros: what a search has to look through. */
+  /** Pages that were dumped and are not the page of zeros: those that a search has to read. */
   readonly #filled: FrameBitmap;
   readonly #packed = new Uint8Array(PAGE_BYTES);
   readonly #entries = new Uint8Array(CHUNK * ENTRY_BYTES);
   readonly #entryView = new DataView(this.#entries.buffer);
-  /** Number of the first entry in {@linkcode #entries}. */
+  /** Index of the first entry in {@linkcode #entries}. */
   #firstEntry = -1;
-  /** Where the page of zeros is, which all pages of zeros share; -1 when none was met. */
+  /** Offset of the page of zeros, which all pages of zeros share; -1 if none was found. */
   #zerosAt = -1;
 
   /**
    * Reads the headers, bitmaps and the table of pages.
    *
-   * @param bytes the dump; owned from now on, also when this throws
-   * @param name what to call it in messages
-   * @throws {Fault} `refused` when it is cut short, incomplete or contradicts itself, `not-supported` for
-   *   what is not read here
+   * @param bytes the dump; owned from now on, even if this throws
+   * @param name its name in messages
+   * @throws {Fault} `refused` when it is truncated, incomplete or inconsistent, `not-supported` for
+   *   unsupported variants
    */
   constructor(bytes: DumpBytes, name: string) {
     this.#bytes = bytes;
@@ -124,7 +124,7 @@ export class KdumpRam implements RamPort {
     return Math.min(end, Math.max(gpa, next * PAGE_BYTES));
   }
 
-  /** Where an entry is in {@linkcode #entries}; -1 when it cannot be read. */
+  /** Offset of an entry in {@linkcode #entries}; -1 if it cannot be read. */
   #entryAt(index: number): number {
     const first = index - index % CHUNK;
     if (first !== this.#firstEntry) {
@@ -137,7 +137,7 @@ export class KdumpRam implements RamPort {
   }
 
   /**
-   * Looks at all entries: what is missing at the end of a file shows nowhere else.
+   * Reads all entries, because nothing else shows what is missing at the end of a file.
    *
    * @returns the bitmap of the pages that do not share the page of zeros
    */
@@ -179,7 +179,7 @@ function codecOf(flags: number): Codec | undefined {
   return CODECS.find(({ flag }) => (flags & PACKED) === flag);
 }
 
-/** What is RAM, dumped or not. */
+/** The pages that are RAM, dumped or not. */
 function segmentsOf(ram: FrameBitmap, dumped: FrameBitmap, name: string): RamSegment[] {
   const segments: RamSegment[] = [];
   const { frames } = ram;
@@ -189,7 +189,7 @@ function segmentsOf(ram: FrameBitmap, dumped: FrameBitmap, name: string): RamSeg
   };
   for (let frame = nextOf(0, true); frame < frames;) {
     let end = frame;
-    // Where one of them has a gap the other may go on.
+    // Where one of them has a gap, the other may continue.
     for (let next = nextOf(end, false); next > end; next = nextOf(end, false)) end = next;
     if (segments.length === MAX_CORE_SEGMENTS) {
       throw new Fault("refused", `Cannot open ${name}: its RAM is in more than ${MAX_CORE_SEGMENTS} pieces`);

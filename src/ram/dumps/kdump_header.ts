@@ -1,6 +1,6 @@
 /**
- * The headers of a kdump-compressed dump ("diskdump"), as QEMU and makedumpfile write them: where the bitmaps
- * and the table of pages are, and what the dump says of itself (QEMU's and makedumpfile's own
+ * The headers of a kdump-compressed dump ("diskdump"), as written by QEMU and makedumpfile: the offsets of
+ * the bitmaps and the table of pages, and the dump's own properties (from QEMU's and makedumpfile's
  * declarations).
  * @module
  */
@@ -15,11 +15,11 @@ const PAGE_BYTES = 4096;
 const HEADER_BYTES = 464;
 const SUB_HEADER_BYTES = 104;
 const NEWEST_VERSION = 6;
-/** Status: the disk was full before the dump was whole. */
+/** Status: the disk was full before the dump was complete. */
 const INCOMPLETE = 8;
 /** Dump level: pages of zeros were left out. */
 const LEFT_OUT_ZEROS = 1;
-/** Where things are in the header. */
+/** Offsets in the header. */
 const AT = {
   version: 8,
   machine: 272,
@@ -29,7 +29,7 @@ const AT = {
   bitmapBlocks: 436,
   frames: 440,
 } as const;
-/** And in the second one. */
+/** Offsets in the second header. */
 const SUB = {
   dumpLevel: 8,
   split: 12,
@@ -39,19 +39,19 @@ const SUB = {
 } as const;
 const LATIN1 = new TextDecoder("latin1");
 
-/** What the headers say. */
+/** The contents of the headers. */
 export interface KdumpHeader {
-  /** Page frames that the bitmaps tell of. */
+  /** Number of page frames in the bitmaps. */
   readonly frames: number;
-  /** Where the bitmap of what is RAM starts. */
+  /** Offset of the bitmap of RAM. */
   readonly ramBitmapAt: number;
-  /** Where the bitmap of what was dumped starts. */
+  /** Offset of the bitmap of dumped pages. */
   readonly dumpedBitmapAt: number;
-  /** Where the table of pages starts. */
+  /** Offset of the table of pages. */
   readonly pagesAt: number;
-  /** Whether every page that is RAM and was not dumped held zeros. */
+  /** Whether every page of RAM that was not dumped held zeros. */
   readonly othersAreZeros: boolean;
-  /** The kernel's VMCOREINFO note, when the dump has it. */
+  /** The kernel's VMCOREINFO note, if the dump has it. */
   readonly vmcoreinfo: string | undefined;
 }
 
@@ -59,9 +59,9 @@ export interface KdumpHeader {
  * Reads the headers.
  *
  * @param bytes the dump
- * @param name what to call it in messages
- * @throws {Fault} `refused` when it is cut short, incomplete or contradicts itself, `not-supported` for what
- *   is not read here
+ * @param name its name in messages
+ * @throws {Fault} `refused` when it is truncated, incomplete or inconsistent, `not-supported` for unsupported
+ *   variants
  */
 export function readKdumpHeader(bytes: DumpBytes, name: string): KdumpHeader {
   const head = readWhole(bytes, name, 0, HEADER_BYTES, "its header");
@@ -109,7 +109,7 @@ export function readKdumpHeader(bytes: DumpBytes, name: string): KdumpHeader {
   };
 }
 
-/** As uname -m has them; "" where the dump does not say, "Unknown" where QEMU found no VMCOREINFO note. */
+/** As in uname -m; "" if the dump does not say, "Unknown" if QEMU found no VMCOREINFO note. */
 const MACHINES: readonly string[] = ["", "Unknown", "x86_64", "aarch64"];
 
 function checkKind(name: string, version: number, blockBytes: number, status: number, machine: string): void {

@@ -1,6 +1,6 @@
 /**
- * RAM from a LiME image (also what AVML writes without compression): ranges of physical memory as they were,
- * each behind a header of 32 bytes that tells its first and its last address (LiME's own documentation).
+ * RAM from a LiME image (also written by AVML without compression): uncompressed ranges of physical memory,
+ * each preceded by a header of 32 bytes with its first and last address (LiME's own documentation).
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -20,9 +20,9 @@ export class LimeImage extends SegmentFile {
   /**
    * Reads the headers and maps the file.
    *
-   * @param fd the file, open for reading; owned from now on, also when this throws
-   * @param name what to call it in messages
-   * @throws {Fault} `refused` when it is cut short or contradicts itself, `not-supported` for another version
+   * @param fd the file, open for reading; owned from now on, even if this throws
+   * @param name its name in messages
+   * @throws {Fault} `refused` when it is truncated or inconsistent, `not-supported` for another version
    */
   constructor(fd: OwnedFd, name: string) {
     super(fd, "LiME image", name, (sizeBytes) => readRanges(fd.fd, name, sizeBytes));
@@ -55,7 +55,7 @@ function readRanges(fd: number, name: string, sizeBytes: number): FileSegment[] 
     if (at + size > sizeBytes) {
       throw refused(name, `it is cut short, ${at + size - sizeBytes} bytes are missing; make the dump anew`);
     }
-    // Whole pages only: a firmware's last page below 640 KiB may be half its own.
+    // Whole pages only: half of a firmware's last page below 640 KiB may be its own.
     const skip = (PAGE_BYTES - first % PAGE_BYTES) % PAGE_BYTES;
     const whole = Math.floor((size - skip) / PAGE_BYTES) * PAGE_BYTES;
     if (whole > 0) segments.push({ gpa: first + skip, sizeBytes: whole, fileOffset: at + skip });

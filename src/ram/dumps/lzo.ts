@@ -1,19 +1,19 @@
 /**
- * LZO1X, unpacked: what makedumpfile -l writes, the default of several distributions' kdump (the format:
- * Linux, Documentation/staging/lzo.rst). An instruction is a byte; most copy what came out before, and carry
- * up to three bytes that follow as they are.
+ * Decompresses LZO1X, as written by makedumpfile -l, the default of several distributions' kdump (the format:
+ * Linux, Documentation/staging/lzo.rst). An instruction is a byte; most copy earlier output, and carry up to
+ * three literal bytes.
  * @module
  */
 
-/** What an instruction may not do: the input or the output ends, or a copy begins before the output does. */
+/** An invalid instruction: the input or the output ends, or a copy begins before the start of the output. */
 const BAD = -1;
 
 /**
- * Unpacks a block.
+ * Decompresses a block.
  *
  * @param input the block
- * @param into receives what it holds, which must be exactly so long
- * @returns whether it is a whole and correct block of that length
+ * @param into receives the output, which must have exactly this length
+ * @returns whether it is a complete and valid block of that length
  */
 export function unpackLzo(input: Uint8Array, into: Uint8Array): boolean {
   return new LzoBlock(input, into).unpack();
@@ -24,7 +24,7 @@ class LzoBlock {
   readonly #into: Uint8Array;
   #at = 0;
   #out = 0;
-  /** Literals that the last instruction carried: 0 to 3, or 4 after a run of them. */
+  /** Number of literals of the last instruction: 0 to 3, or 4 after a run of them. */
   #state = 0;
 
   constructor(input: Uint8Array, into: Uint8Array) {
@@ -54,7 +54,7 @@ class LzoBlock {
     }
   }
 
-  /** Copies from what came out before, then the literals behind; undefined to go on, else how it ended. */
+  /** Copies earlier output, then the literals after it; undefined to continue, otherwise the result. */
   #copy(code: number): boolean | undefined {
     let size: number;
     let distance: number;
@@ -80,18 +80,18 @@ class LzoBlock {
     const into = this.#into;
     const end = this.#out + size;
     if (this.#at > this.#input.length || distance > this.#out || end > into.length) return false;
-    // Byte by byte: a copy may reach into what it writes.
+    // Byte by byte, because a copy may overlap its own output.
     for (; this.#out < end; this.#out++) into[this.#out] = into[this.#out - distance] as number;
     this.#state = carried;
     return this.#literals(carried) ? undefined : false;
   }
 
-  /** Past the end it gives {@linkcode BAD}, and the position tells so. */
+  /** Past the end it returns {@linkcode BAD}, and the position shows it. */
   #byte(): number {
     return this.#input[this.#at++] ?? BAD;
   }
 
-  /** A length that does not fit its bits: zeros count 255 each, and a byte ends them. */
+  /** A length that exceeds its bits: each zero counts 255, and another byte ends them. */
   #length(bits: number, most: number): number {
     if (bits !== 0) return bits;
     let size = most;

@@ -1,14 +1,14 @@
 /**
- * Snappy, unpacked: the block format (google/snappy, format_description.txt). A length, then pieces: bytes as
- * they are, or a copy of what came out before.
+ * Decompresses Snappy's block format (google/snappy, format_description.txt): a length, then literals and
+ * copies of earlier output.
  * @module
  */
 
 /**
- * How long a block is when it is unpacked.
+ * The decompressed length of a block.
  *
  * @param input the block
- * @returns the length in bytes and where the pieces begin; undefined when its length does not end
+ * @returns the length in bytes and the offset of the contents; undefined if the length is not terminated
  */
 export function snappyLength(
   input: Uint8Array,
@@ -23,11 +23,11 @@ export function snappyLength(
 }
 
 /**
- * Unpacks a block.
+ * Decompresses a block.
  *
  * @param input the block
- * @param into receives what it holds, which must be exactly so long
- * @returns whether it is a whole and correct block of that length
+ * @param into receives the output, which must have exactly this length
+ * @returns whether it is a complete and valid block of that length
  */
 export function unpackSnappy(input: Uint8Array, into: Uint8Array): boolean {
   const length = snappyLength(input);
@@ -61,7 +61,7 @@ export function unpackSnappy(input: Uint8Array, into: Uint8Array): boolean {
       distance += (tag >>> 5) * 256;
     }
     if (distance === 0 || distance > out || out + size > into.length) return false;
-    // Byte by byte: a copy may reach into what it writes.
+    // Byte by byte, because a copy may overlap its own output.
     for (const end = out + size; out < end; out++) into[out] = into[out - distance] as number;
   }
   return out === into.length;

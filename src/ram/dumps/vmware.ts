@@ -1,7 +1,7 @@
 /**
- * RAM from VMware's files: NAME.vmem holds the memory as it is, NAME.vmss (a suspended VM) or NAME.vmsn (a
- * snapshot) beside it says in its group "memory" which pages of the file lie where. Without regions the
- * memory is a plain image (as volatility3's VMware layer reads them).
+ * RAM from VMware's files: NAME.vmem contains the memory; NAME.vmss (a suspended VM) or NAME.vmsn (a
+ * snapshot) beside it contains, in its group "memory", which pages of the file are where. Without regions the
+ * memory is a plain image (as in volatility3's VMware layer).
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -16,9 +16,9 @@ const HEADER_BYTES = 12;
 const GROUP_BYTES = 80;
 const GROUP_NAME_BYTES = 64;
 const MAX_GROUPS = 1024;
-/** Tags of the group that are looked at: three a region, and some more. */
+/** Number of tags of the group that are read: three per region, and some more. */
 const MAX_TAGS = 4096;
-/** A tag's length that says: the length follows. */
+/** A tag's length that means: the length follows. */
 const LONG = 62;
 const MAGICS = [0xbed2_bed0, 0xbad1_bad1, 0xbed2_bed2, 0xbed3_bed3];
 const LATIN1 = new TextDecoder("latin1");
@@ -29,11 +29,11 @@ export function isVmwareState(head: Uint8Array<ArrayBuffer>): boolean {
 }
 
 /**
- * Opens NAME.vmem by what stands beside it.
+ * Opens NAME.vmem according to the file beside it.
  *
- * @param file the memory; owned by the image, closed also when this throws
- * @returns undefined, and the file stays open, when nothing beside it tells of regions: a plain image
- * @throws {Fault} `refused` when the state file cannot be read or tells of memory that is not there
+ * @param file the memory; owned by the image, closed also if this throws
+ * @returns undefined, with the file left open, if no file beside it has regions: a plain image
+ * @throws {Fault} `refused` when the state file cannot be read or describes memory that does not exist
  */
 export function openVmem(file: ImageFile): SegmentFile | undefined {
   const stem = file.path.slice(0, -".vmem".length);
@@ -51,7 +51,7 @@ export function openVmem(file: ImageFile): SegmentFile | undefined {
 }
 
 /**
- * Opens the memory that belongs to NAME.vmss or NAME.vmsn.
+ * Opens the memory of NAME.vmss or NAME.vmsn.
  *
  * @param file the state; closed here
  * @throws {Fault} `refused` when the memory is not beside it, or is a plain image
@@ -87,7 +87,7 @@ function siblingOf(stem: string, ending: string): ImageFile | undefined {
  * The regions of the group "memory".
  *
  * @param bytes the state file
- * @param name what to call it in messages
+ * @param name its name in messages
  */
 export function readRegions(bytes: DumpBytes, name: string): FileSegment[] {
   const head = new DataView(readWhole(bytes, name, 0, HEADER_BYTES, "its header").buffer);
@@ -121,11 +121,11 @@ function regionsOf(tags: ReadonlyMap<string, number>, name: string): FileSegment
   return regions;
 }
 
-/** Reads the tags of a group: small numbers by name and index; longer ones are passed over. */
+/** Reads the tags of a group: small numbers by name and index; longer ones are skipped. */
 class TagReader {
   readonly #bytes: DumpBytes;
   readonly #name: string;
-  /** Bytes of a long tag's length: by the file's version. */
+  /** Size of a long tag's length, bytes, by the file's version. */
   readonly #lengthBytes: 4 | 8;
 
   constructor(bytes: DumpBytes, name: string, lengthBytes: 4 | 8) {
@@ -158,7 +158,7 @@ class TagReader {
     }
   }
 
-  /** How long a long value is: its length on disk and in memory, a gap, itself. */
+  /** The size of a long value: its length on disk and in memory, a gap, the value itself. */
   #skip(at: number): number {
     const bytes = this.#lengthBytes;
     const view = new DataView(this.#take(at, bytes).buffer);

@@ -6,6 +6,8 @@
  *   worker spam N         prints N bytes
  *   worker wait FILE [STARTED]  ends when there is such a file; makes STARTED as it begins
  *   worker abort          ends by SIGABRT
+ *   shutdown -P|-r …      as /sbin/shutdown: powers the machine off, or resets it
+ *   worker mount DEVICE FOLDER  mounts an ext4
  *   worker liar PORT HOW  is an agent on PORT that answers its first question with HOW (garbage, binary,
  *                         long, late), or each one twice, and the others as it should
  */
@@ -13,6 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void say(int fd, const char *bytes, size_t length) {
@@ -80,7 +85,17 @@ static int liar(const char *port, const char *how) {
   }
 }
 
+/* Of what the agent says (-h -P +0 …) only how. */
+static int shut_down(char **argv) {
+  int how = RB_POWER_OFF;
+  for (char **word = argv + 1; *word != NULL; word++) {
+    if (strcmp(*word, "-r") == 0) how = RB_AUTOBOOT;
+  }
+  return reboot(how);
+}
+
 int main(int argc, char **argv) {
+  if (strcmp(argv[0], "shutdown") == 0) return shut_down(argv);
   const char *what = argc > 1 ? argv[1] : "";
   const char *word = argc > 2 ? argv[2] : "0";
   if (strcmp(what, "echo") == 0) {
@@ -108,5 +123,11 @@ int main(int argc, char **argv) {
     return 0;
   }
   if (strcmp(what, "abort") == 0) abort();
+  if (strcmp(what, "mount") == 0 && argc > 3) {
+    mkdir(argv[3], 0700);
+    if (mount(word, argv[3], "ext4", 0, NULL) == 0) return 0;
+    perror(word);
+    return 1;
+  }
   return 2;
 }

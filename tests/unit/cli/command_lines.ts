@@ -222,6 +222,9 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     alone(fails("unreachable", 4, "outcome", "rack1/0123456789abcdef/1", "--nats", "nats://127.0.0.1:1")),
   ],
   mcp: [
+    // Its client is away at once: standard input has ended.
+    { words: ["mcp"], ownProcess: true },
+    { words: ["mcp", "--endpoint", "stub0", "--read-only"], ownProcess: true },
     usage("mcp", "web"),
     usage("mcp", "--endpoint", ""),
     fails("no-endpoint", 1, "mcp", "--endpoint", "none"),
@@ -358,6 +361,10 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     good(/agent ENDPOINT/, "agent", "--help"),
     usage("agent", "stub0"),
     usage("agent", "stub0", "fly"),
+    usage("agent", "stub0", "thaw", "--", "true"),
+    usage("agent", "stub0", "freeze", "--"),
+    fails("not-supported", 1, "agent", "stub0", "freeze", "--", "true"),
+    fails("not-supported", 1, "agent", "stub0", "freeze-status"),
     fails("not-supported", 1, "agent", "stub0", "ping"),
     fails("no-endpoint", 1, "agent", "nobody", "ping"),
     alone(fails("unreachable", 4, "agent", "stub0", "ping", ...NOWHERE)),
@@ -569,7 +576,6 @@ export const NEEDS_A_VM: ReadonlySet<string> = new Set(["outcome", "screen", "vg
 export const GOES_ON: ReadonlySet<string> = new Set([
   "gdb",
   "join",
-  "mcp",
   "replay",
   "serve",
   "v2v",

@@ -82,7 +82,7 @@ Deno.test("usage errors are exit 2, an absent daemon exit 4, each in one line", 
     [
       ["ls", "--socket", "/nowhere/x.sock"],
       4,
-      /^vmsig: unreachable: .*\/nowhere\/x\.sock: there is no such socket/,
+      /^vmsig: unreachable: .*\/nowhere\/x\.sock: there is no such socket, nor the folder \/nowhere; start it/,
     ],
   ];
   for (const [args, code, line] of cases) {

@@ -73,7 +73,7 @@ Deno.test("console scripts: pairs in the order given, what came in between, time
         const { code, text, errors } = outcome;
         assertEquals(code, 1);
         assertMatch(text, /hello\n$/);
-        const missed = `Cannot find .*login.* on console 0 of web within ${ms} ms; it said last .*alice`;
+        const missed = `Cannot find "login" on console 0 of web within ${ms} ms; it said last .*alice`;
         assertMatch(errors, new RegExp(`^vmsig: timed-out: ${missed}`));
         const asJson = await run("--json", "--expect", "nothing", "--timeout", "50");
         assertEquals([asJson.code, asJson.text, JSON.parse(asJson.errors).code], [1, "", "timed-out"]);

@@ -99,7 +99,7 @@ Deno.test("mem and screen tell a reason that is known, and do not call it a temp
     const unshared = await vmsig("mem", "beta", "ps", "--json", ...at);
     assertMatch(
       JSON.parse(unshared.err).text,
-      /beta: RAM is not shared: see vmsig probe \(its memory seam is down\)/,
+      /beta: RAM is not shared: see vmsig probe \(its memory seam is down; .*: vmsig mem pid:4001\)/,
     );
     const screen = await vmsig("screen", "beta", "--source", "vgpu", ...at);
     assertMatch(screen.err, /RAM is not shared/);

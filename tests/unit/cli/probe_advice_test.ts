@@ -1,6 +1,12 @@
 /** What probe says of who has a monitor, and what it advises then. */
 import { assertEquals } from "@std/assert";
-import { lackOf, monitorClient, monitorWords, needsListing } from "../../../src/client/cli/probe_advice.ts";
+import {
+  isReachedByHost,
+  lackOf,
+  monitorClient,
+  monitorWords,
+  needsListing,
+} from "../../../src/client/cli/probe_advice.ts";
 import { describeVm, type ProbedVm } from "../../../src/roster/host_probe.ts";
 import { readQemuCommandLine } from "../../../src/roster/qemu_command_line.ts";
 
@@ -57,4 +63,15 @@ Deno.test("a libvirt domain needs no listed user, unless it has a monitor of its
   const both = await described(`${DOMAIN} -qmp unix:/run/a,server=on,wait=off`);
   assertEquals([needsListing(both, undefined), monitorWords(both, undefined)], [true, "/run/a"]);
   assertEquals(needsListing(await described(FREE), undefined), true);
+});
+
+Deno.test("a libvirt domain lacks nothing where the config has the table, and needs no listed user", async () => {
+  const hosts = ["libvirt"];
+  for (const line of [DOMAIN, `${DOMAIN} -qmp unix:/run/a,server=on,wait=off`]) {
+    const domain = await described(line);
+    assertEquals(isReachedByHost(domain, hosts), true);
+    assertEquals([lackOf(domain, undefined, hosts), needsListing(domain, undefined, hosts)], [[], false]);
+    assertEquals(isReachedByHost(domain, []), false);
+  }
+  assertEquals(isReachedByHost(await described(FREE), hosts), false);
 });

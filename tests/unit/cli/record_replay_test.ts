@@ -412,7 +412,7 @@ Deno.test("a console's bytes are read from a replay as from a daemon, at their p
 Deno.test("a recording without bytes of consoles says so to who asks for them", async () => {
   await played([], async (client) => {
     const fault = await assertRejects(() => client.console("web"), Fault);
-    assertStringIncludes(fault.message, "record it with vmsig record --consoles");
+    assertStringIncludes(fault.message, "recorded without --consoles");
     assertEquals(await listConsoles(client, "web"), []);
   });
 });

@@ -4,6 +4,7 @@ import { MS } from "../../../src/base/clock.ts";
 import { maskOf } from "../../../src/access/grant.ts";
 import { PASS_THROUGH } from "../../../src/context/policy.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
+import { LEASE_CLASS_NAMES } from "../../../src/event/lease_class.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { acquire, CoreRig, tokenOf } from "./core_rig.ts";
@@ -118,6 +119,27 @@ Deno.test("a release that names an earlier lease's token does not end the presen
   assertEquals([control.answer(stale), control.answer(key)], [4, 0]);
   assert(control.token > old);
   rig.end();
+});
+
+Deno.test("an owner that dies: each class is brought to rest by the adapter of its own commands", () => {
+  const sources = {
+    input: SOURCE.INPUT,
+    memwrite: SOURCE.MEMCTX,
+    console: SOURCE.CONSOLE,
+    agent: SOURCE.AGENT,
+  };
+  for (const [name, source] of Object.entries(sources)) {
+    const rig = new CoreRig();
+    const [adapter] = rig.attach(2, source);
+    const owner = rig.join();
+    const cls = LEASE_CLASS_NAMES.indexOf(name);
+    acquire(owner, 2, cls);
+    rig.settle();
+    owner.control.leave();
+    rig.settle();
+    assertEquals(adapter!.steps, [`finalize ${cls}`], name);
+    rig.end();
+  }
 });
 
 Deno.test("an owner that dies: finalized, free again, nobody is told", () => {

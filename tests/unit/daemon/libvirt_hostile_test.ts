@@ -12,6 +12,8 @@ import { DaemonProcess, until, vmsig } from "../../fixtures/daemon_process.ts";
 const LIST_ALL_DOMAINS = 273;
 const GET_LIB_VERSION = 157;
 const AUTH_LIST = 66;
+const MONITOR_COMMAND = 1;
+const ACCESS_DENIED = 88;
 
 /** A call as it came. */
 interface Call {
@@ -20,7 +22,7 @@ interface Call {
   readonly serial: number;
 }
 
-/** What a libvirtd sends in place of its list of domains. */
+/** What a libvirtd sends in place of its list of domains, which is asked for once or more. */
 type Lie = (call: Call) => Uint8Array<ArrayBuffer>;
 
 const word = (value: number) => new XdrWriter().u32(value).bytes();
@@ -75,6 +77,10 @@ class LyingLibvirtd implements AsyncDisposable {
   }
 
   #answer(call: Call, lie: Lie): Uint8Array<ArrayBuffer> {
+    if (call.program === PROGRAM.QEMU && call.procedure === MONITOR_COMMAND) {
+      const denied = new XdrWriter().u32(ACCESS_DENIED).u32(0).optionalText("access denied").u32(2).bytes();
+      return packetBytes({ ...call, type: PACKET.REPLY, status: STATUS.ERROR }, denied);
+    }
     if (call.program !== PROGRAM.REMOTE) return answer(call, word(1));
     switch (call.procedure) {
       case LIST_ALL_DOMAINS:
@@ -165,4 +171,34 @@ Deno.test("a libvirtd that lies is told for each lie, and other endpoints go on"
   assertEquals(client.roster.list().map(({ name, state }) => [name, state]), [["stub0", "up"]]);
   const { code, text } = await vmsig(["vm", "stub0", "query", "--socket", daemon.socket]);
   assertEquals([code, /running/.test(text)], [0, true]);
+});
+
+Deno.test("a libvirtd that lets us list domains and not speak to them is told for the domain, with what to do", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-lying-" });
+  const uuid = Uint8Array.from({ length: 16 }, (_, i) => i);
+  const one: Lie = (call) =>
+    answer(call, new XdrWriter().u32(1).text("web").fixed(uuid).u32(1).u32(1).bytes());
+  await using liar = new LyingLibvirtd(folder, [one]);
+  const config = `[libvirt]\nuri = "qemu:///session"\nsocket = "${liar.path}"\nusers = ["${Deno.uid()}"]
+discover = false\n[[endpoint]]\nname = "web"\nqmp = "libvirt:web"\n`;
+  await using daemon = await DaemonProcess.start({ config, stubs: 1 });
+  await daemon.says(/libvirt refuses commands to this QEMU/);
+  const line = daemon.logText.split("\n").find((each) => each.includes("refuses commands to this QEMU")) ??
+    "";
+  assert(
+    /allow the daemon's user org\.libvirt\.api\.domain\.write by a polkit rule; libvirt says: access denied/
+      .test(line),
+    line,
+  );
+  const said = await vmsig(["vm", "web", "stop", "--socket", daemon.socket]);
+  assertEquals(said.code, 1);
+  assert(
+    /^vmsig: seam-down: Cannot stop web: libvirt refuses commands to this QEMU: allow .* by a polkit rule/
+      .test(
+        said.errors,
+      ),
+    said.errors,
+  );
+  const { code } = await vmsig(["vm", "stub0", "query", "--socket", daemon.socket]);
+  assertEquals(code, 0);
 });

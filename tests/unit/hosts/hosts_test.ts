@@ -3,10 +3,13 @@
  * and a host that is not used says so.
  */
 import "../ffi/loaded_shim.ts";
+import { ERRNO, OsError } from "../../../ffi/os_error.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { Log } from "../../../src/base/log.ts";
+import { refusalWords } from "../../../src/hosts/libvirt/domain_agent.ts";
+import { connectFailure } from "../../../src/hosts/libvirt/libvirt_connection.ts";
 import { HOST_NAMES, type HostConfigs, readHosts } from "../../../src/hosts/hosts.ts";
 import { Hosts, loadMakers } from "../../../src/hosts/makers.ts";
 import { TomlSource } from "../../../src/toml/table_reader.ts";
@@ -74,4 +77,24 @@ Deno.test("hosts: one that is used is asked for its VM, and starts and stops onc
   assertThrows(() => hosts.start(), AssertionFault);
   hosts.stop();
   assertThrows(() => hosts.stop(), AssertionFault);
+});
+
+Deno.test("libvirt: what to do when its socket cannot be connected to stands before the socket's path", () => {
+  const path = `/run/user/1000/${"x".repeat(80)}/libvirt-sock`;
+  const told = (errno: number) => connectFailure(new OsError(`connect to ${path}`, errno));
+  assertEquals(
+    told(ERRNO.ENOENT),
+    `is libvirtd running? Cannot connect to ${path}: No such file or directory (ENOENT)`,
+  );
+  assertStringIncludes(told(ERRNO.EACCES), "is vmsigd's user in the group libvirt? Cannot connect");
+});
+
+Deno.test("libvirt: of what it says for an agent, the agent's own words are told, and a pause as a pause", () => {
+  const preamble = "internal error: unable to execute QEMU agent command 'guest-exec': ";
+  assertEquals(refusalWords(`${preamble}no room`), "no room");
+  assertStringIncludes(
+    refusalWords("Requested operation is not valid: domain is not running"),
+    "the VM is paused",
+  );
+  assertEquals(refusalWords("access denied"), "access denied");
 });

@@ -67,6 +67,7 @@ Deno.test("a VM as libvirt starts it reads the same for the probe and for its RA
     hasTablet: true,
     display: "virtio-vga/default",
     hasMonitorByDescriptor: true,
+    tcpMonitor: "",
     manager: "libvirt",
     viewers: [],
     consoles: [],

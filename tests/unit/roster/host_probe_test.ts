@@ -316,6 +316,11 @@ Deno.test("a monitor's place: whose socket, whose folders, and who else may writ
   );
   assertEquals(await defect("/run/vm/file"), "what is at its monitor's path is not a socket");
   assertEquals(await defect("/run/vm/none"), "there is no socket at its monitor's path");
+  assertEquals(
+    await defect("/run/vm/p\udcff"),
+    "its monitor's path is not UTF-8, so that vmsig cannot open it",
+    "there may well be a socket",
+  );
   assertEquals(await defect("/run/eve/vm/a"), "the folder /run/eve of its monitor belongs to uid 666");
   for (const place of ["/run/kvm", "/run/open"]) {
     assertEquals(

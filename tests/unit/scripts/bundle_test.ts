@@ -5,6 +5,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { asScript, withCommands, withPlaces, withRequire } from "../../../scripts/build/bundle.ts";
+import { shorten } from "../../../scripts/build/shorten.ts";
 
 const PLACES = new Map([
   ["libvmsig_shim.so", "shim/libvmsig_shim.so"],
@@ -42,6 +43,46 @@ Deno.test("a module without imports is a script, with its own URL and Deno's tim
   );
   const wrapped = (0, eval)(script) as (url: string, ...timers: unknown[]) => () => unknown;
   assertEquals(wrapped("file:///x/quick.js", () => 7)(), ["file:///x/quick.js", "number", undefined]);
+});
+
+Deno.test("what is shortened disposes of all that it did", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-shorten-" });
+  try {
+    const text = `// a comment
+export async function first(make) {
+  using made = make();
+  return await made.run();
+}
+export async function second(make) {
+  await using made = make();
+  return made.run();
+}
+`;
+    await Deno.mkdir(`${folder}/out`);
+    await Deno.writeTextFile(`${folder}/out/a.js`, text);
+    const isShorter = await shorten(folder, ["out/a.js"]);
+    assertEquals((await Deno.readTextFile(`${folder}/out/a.js`)).includes("a comment"), !isShorter);
+    const { first, second } = await import(`file://${folder}/out/a.js`);
+    const told: string[] = [];
+    const make = () => ({
+      run: () => Promise.resolve("ran"),
+      [Symbol.dispose]: () => void told.push("disposed"),
+      [Symbol.asyncDispose]: () => Promise.resolve(void told.push("disposed later")),
+    });
+    assertEquals([await first(make), await second(make), ...told], [
+      "ran",
+      "ran",
+      "disposed",
+      "disposed later",
+    ]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a module is a script also where it was not shortened", () => {
+  const script = asScript("var runCommand = () => 5;\nexport {\n  runCommand\n};\n");
+  assertEquals((0, eval)(script)("file:///x/quick.js")(), 5);
 });
 
 Deno.test("a module that imports something, or exports something else, is no script", () => {

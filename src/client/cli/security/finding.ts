@@ -5,9 +5,9 @@
  */
 
 /**
- * How bad: high, others reach VMs or the daemon through it; medium, they do if something else goes wrong or
- * somebody who is let in means ill; low, it makes an attack easier; note, it is told for completeness and
- * counts as nothing.
+ * Severity. high: others can reach VMs or the daemon through it; medium: they can if something else goes
+ * wrong, or an admitted user is malicious; low: it makes an attack easier; note: for completeness only, does
+ * not count.
  */
 export type Severity = "high" | "medium" | "low" | "note";
 
@@ -26,14 +26,14 @@ export interface Weakness {
   readonly remedy: string;
 }
 
-/** Permission bits of what a path leads to. */
+/** Permission bits of a path's target. */
 export const WRITABLE_BY_GROUP = 0o020;
-/** For everybody. */
+/** Bits for everybody. */
 export const WRITABLE_BY_OTHERS = 0o002;
-/** Only owners remove and rename what is in such a folder. */
+/** In such a folder only owners may remove and rename their files. */
 export const STICKY = 0o1000;
 
-/** What a path leads to; undefined when nothing is there or it may not be looked at. */
+/** The target of a path; undefined if it does not exist or may not be inspected. */
 export function statOf(path: string): Deno.FileInfo | undefined {
   try {
     return Deno.statSync(path);
@@ -43,7 +43,7 @@ export function statOf(path: string): Deno.FileInfo | undefined {
   }
 }
 
-/** A small text of the kernel's or the administrator's; undefined when it cannot be read. */
+/** A small text from the kernel or the administrator; undefined if it cannot be read. */
 export function textOf(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path).trim();
@@ -53,7 +53,7 @@ export function textOf(path: string): string | undefined {
   }
 }
 
-/** Mode bits as chmod takes them. */
+/** Mode bits in chmod's notation. */
 export function octal(mode: number): string {
   return (mode & 0o7777).toString(8).padStart(4, "0");
 }

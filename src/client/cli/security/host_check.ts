@@ -1,10 +1,10 @@
 /**
- * Settings of the kernel, and the daemon's process as the kernel has it.
+ * Checks the kernel's settings, and the properties of the daemon's process.
  * @module
  */
 import { textOf, type Weakness } from "./finding.ts";
 
-/** Where the kernel's texts are; others in tests. */
+/** Where the kernel's files are; replaced by tests. */
 export interface HostRoots {
   /** /proc */
   readonly proc: string;
@@ -17,7 +17,7 @@ const OWN_CAPS = (1n << 1n) | (1n << 3n) | (1n << 19n);
 /** Bits of coredump_filter that put shared memory (guests' RAM) into a core. */
 const SHARED_IN_CORE = 0b1010;
 
-/** Each setting: from which value on it protects, how bad it is below, and what then. */
+/** Each setting: from which value on it protects, how severe a lower one is, and why. */
 const SETTINGS:
   readonly (readonly [key: string, least: number, severity: Weakness["severity"], why: string])[] = [
     [
@@ -76,7 +76,7 @@ function procMount(proc: string): string {
   return line === undefined ? "" : ` ${line.split(" ")[3] ?? ""}`;
 }
 
-/** Swap areas that are neither compressed RAM nor dm-crypt. */
+/** Swap areas other than compressed RAM and dm-crypt. */
 function plainSwap(proc: string, sys: string): string[] {
   const [, ...lines] = (textOf(`${proc}/swaps`) ?? "").split("\n");
   return lines.map((line) => line.split(/\s+/)[0] ?? "").filter((path) => {
@@ -89,7 +89,7 @@ function plainSwap(proc: string, sys: string): string[] {
 /**
  * Looks at the daemon's process.
  *
- * @param pid of the daemon, as the control socket tells it
+ * @param pid of the daemon, from the control socket
  */
 export function checkProcess(pid: number, { proc }: HostRoots): Weakness[] {
   const status = textOf(`${proc}/${pid}/status`) ?? "";
@@ -124,7 +124,7 @@ function checkCore(
   const filter = textOf(`${proc}/${pid}/coredump_filter`);
   if (limits === undefined || filter === undefined) return;
   const most = /^Max core file size\s+(\S+)/m.exec(limits)?.[1] ?? "0";
-  // A core that is piped to a program is not bound by the limit, unless that program keeps to it, as
+  // A core that is piped to a program is not limited by RLIMIT_CORE, unless that program observes it, as
   // systemd's does.
   const pattern = textOf(`${proc}/sys/kernel/core_pattern`) ?? "";
   const piped = pattern.startsWith("|") && !pattern.includes("systemd-coredump");

@@ -1,18 +1,18 @@
 /**
- * Which users can replace a file by another: whoever may write it, or any folder on the way to it.
+ * Which users can replace a file: those who can write to it, or to any folder on the way to it.
  * @module
  */
 import { octal, statOf, STICKY, type Weakness, WRITABLE_BY_GROUP, WRITABLE_BY_OTHERS } from "./finding.ts";
 
-/** What is looked at, and whose it may be. */
+/** What is checked, and who may own it. */
 export interface PathScope {
-  /** The part of the host that the findings are told under. */
+  /** The part of the host under which the findings are reported. */
   readonly check: string;
-  /** Users who may do everything anyway: root, the daemon's own. */
+  /** Users who are trusted anyway: root and the daemon's own. */
   readonly trusted: ReadonlySet<number>;
 }
 
-/** A file that decides something: it, and all folders on its way. What is not there is not looked at. */
+/** Checks a file that matters, and all folders on its way. Missing ones are skipped. */
 export function checkFile(path: string, what: string, scope: PathScope): Weakness[] {
   const found: Weakness[] = [];
   const info = statOf(path);
@@ -41,7 +41,7 @@ export function checkFile(path: string, what: string, scope: PathScope): Weaknes
   return [...found, ...checkFolders(folderOf(path), scope)];
 }
 
-/** All folders of a path, itself included, as written and as links lead. */
+/** All folders of a path, itself included, both as written and as links resolve. */
 export function checkFolders(folder: string, scope: PathScope): Weakness[] {
   const paths = new Set(ancestors(folder));
   for (const path of realFolders(folder)) paths.add(path);

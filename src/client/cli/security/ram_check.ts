@@ -1,6 +1,6 @@
 /**
- * Files that hold the RAM of the QEMUs that run here (`-object memory-backend-file`): who can read one sees
- * the guest, who can write one owns it. Only the mem-path of each command line is looked for; a file that
+ * Files that hold the RAM of running QEMUs (`-object memory-backend-file`): a user who can read one sees the
+ * guest, a user who can write one controls it. Only the mem-path in each command line is checked; a file that
  * QEMU has removed, and memory without a file, have no path that anybody could use.
  * @module
  */
@@ -10,11 +10,11 @@ import { readInto } from "../../../../ffi/stream.ts";
 import { octal, statOf, type Weakness, WRITABLE_BY_OTHERS } from "./finding.ts";
 import { checkFolders, folderOf } from "./path_check.ts";
 
-/** A command line is looked at so far. */
+/** Size limit of a command line, bytes. */
 const MAX_BYTES = 128 << 10;
 const READABLE_BY_OTHERS = 0o004;
 
-/** Looks at the RAM files of all QEMUs that /proc shows. */
+/** Checks the RAM files of all QEMUs in /proc. */
 export function checkRamFiles(proc: string, trusted: ReadonlySet<number>): Weakness[] {
   return [...ramFiles(proc)].flatMap((path) => checkRamFile(path, trusted));
 }
@@ -22,7 +22,7 @@ export function checkRamFiles(proc: string, trusted: ReadonlySet<number>): Weakn
 function checkRamFile(path: string, trusted: ReadonlySet<number>): Weakness[] {
   const info = statOf(path);
   if (info === undefined) return [];
-  // mem-path may be a folder: then QEMU makes a file in it and removes its name.
+  // If mem-path is a folder, QEMU makes a file in it and removes its name.
   const owners = new Set([...trusted, info.uid ?? 0]);
   const found = checkFolders(info.isDirectory ? path : folderOf(path), { check: "ram", trusted: owners });
   const mode = info.mode ?? 0;
@@ -60,7 +60,7 @@ function commandLine(path: string): string[] {
       n = Math.max(0, readInto(file.fd, bytes, length, MAX_BYTES - length));
     }
   } catch (error) {
-    // It has ended, or is not to be looked at.
+    // It has ended, or may not be inspected.
     if (!(error instanceof OsError)) throw error;
   }
   return new TextDecoder().decode(bytes.subarray(0, length)).split("\0");

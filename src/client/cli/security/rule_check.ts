@@ -1,5 +1,5 @@
 /**
- * Rules that give more than they need to: to a whole group, to a number that belongs to nobody, on every VM.
+ * Rules that grant more than necessary: to a whole group, to a number without a user, on every VM.
  * @module
  */
 import type { AdmissionRule, AdmissionSubject } from "../../../access/admission.ts";
@@ -7,7 +7,7 @@ import type { Config } from "../../../daemon/config.ts";
 import { ALL_CAPS, CAP, capNames } from "../../../event/capability.ts";
 import type { Weakness } from "./finding.ts";
 
-/** Who is known here by number and name. */
+/** The users and groups of this host. */
 export interface KnownIds {
   /** Users of /etc/passwd. */
   readonly users: ReadonlyMap<string, number>;
@@ -15,10 +15,10 @@ export interface KnownIds {
   readonly groups: ReadonlyMap<string, number>;
 }
 
-/** What changes or reveals most. */
+/** The most powerful capabilities. */
 const STRONG = CAP.POWER | CAP.MEMWRITE | CAP.INPUT | CAP.MEMCTX | CAP.PUBLISH;
 
-/** Looks through the rules, the discovery and the write extents. */
+/** Checks the rules, the discovery and the write extents. */
 export function checkRules(config: Config, known: KnownIds, trusted: ReadonlySet<number>): Weakness[] {
   const found = config.admission.flatMap((rule, i) => checkRule(rule, i, known, trusted));
   for (const name of discoveredUsers(config)) {
@@ -120,7 +120,7 @@ function unknownSubject(subject: AdmissionSubject, { users, groups }: KnownIds):
         ? ""
         : "is for a group that does not exist: the members of one that is created later are admitted";
     case "principal":
-      // Who may speak for it is what the rules of users say.
+      // Who may speak for it is set by the rules of users.
       return "";
   }
 }
@@ -130,13 +130,13 @@ function isTrusted(subject: AdmissionSubject, known: KnownIds, trusted: Readonly
   return subject.kind === "user" && trusted.has(known.users.get(subject.name) ?? -1);
 }
 
-/** Names and numbers of `[discovery] users`; none when the config has no such key. */
+/** Names and numbers in `[discovery] users`; empty if the config does not have the key. */
 function discoveredUsers(config: Config): string[] {
   const { users } = config.discovery as { readonly users?: unknown };
   return Array.isArray(users) ? users.map(String) : [];
 }
 
-/** Names and numbers of a file like /etc/passwd or /etc/group. */
+/** Names and numbers in a file such as /etc/passwd or /etc/group. */
 export function idsOf(text: string): Map<string, number> {
   const found = new Map<string, number>();
   for (const line of text.split("\n")) {

@@ -1,8 +1,8 @@
 /**
- * Which settings of this host weaken the daemon: who can get at its socket, its config, the trigger
- * directory, the monitors it is told of and the RAM of the QEMUs that run here; rules that give more than is
- * needed; overrides of the unit; the kernel's settings; the daemon's process. It looks, and changes nothing.
- * What it cannot look at without being root it says.
+ * Checks which settings of this host weaken the daemon: access to its socket, its config, the trigger
+ * directory, the configured monitors and the RAM of running QEMUs; rules that grant more than necessary;
+ * overrides of the unit; the kernel's settings; the daemon's process. It only reads, and reports what it
+ * cannot read without being root.
  * @module
  */
 import { OsError } from "../../../../ffi/os_error.ts";
@@ -18,11 +18,11 @@ import { checkRamFiles } from "./ram_check.ts";
 import { checkRules, idsOf } from "./rule_check.ts";
 import { checkUnit, UNIT_FOLDERS } from "./unit_check.ts";
 
-/** Where to look; the real places unless a test says otherwise. */
+/** What to check; tests replace the real places. */
 export interface SecurityPlaces {
   /** The control socket. */
   readonly socket: string;
-  /** The config; undefined = the default, which may be absent. */
+  /** The config; undefined = the default, which may be missing. */
   readonly config: string | undefined;
   /** /etc: users and groups. */
   readonly etc?: string;
@@ -37,7 +37,7 @@ export interface SecurityPlaces {
 const MAX_TRIGGER_BYTES = 65_536;
 const SEARCHABLE_BY_OTHERS = 0o001;
 
-/** Looks at everything, the worst first. */
+/** Checks everything; the most severe findings come first. */
 export function checkSecurity(places: SecurityPlaces): Weakness[] {
   const { socket, etc = "/etc", proc = "/proc", sys = "/sys", units = UNIT_FOLDERS } = places;
   const known = {
@@ -70,7 +70,7 @@ export function checkSecurity(places: SecurityPlaces): Weakness[] {
   return inOrder(found);
 }
 
-/** Each once, the worst first, otherwise as they were found. */
+/** Each finding once, the most severe first, otherwise in order of discovery. */
 function inOrder(found: readonly Weakness[]): Weakness[] {
   const ranks = ["high", "medium", "low", "note"];
   const each = new Map<string, Weakness>();
@@ -78,7 +78,7 @@ function inOrder(found: readonly Weakness[]): Weakness[] {
   return [...each.values()].sort((a, b) => ranks.indexOf(a.severity) - ranks.indexOf(b.severity));
 }
 
-/** Who listens on the control socket; undefined when nobody does, or it may not be asked. */
+/** The process that listens on the control socket; undefined if there is none, or it may not be asked. */
 function daemonOf(socket: string): { readonly pid: number; readonly uid: number } | undefined {
   try {
     using connection = connectUnix(socket, SOCKET.SEQPACKET);
@@ -144,7 +144,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** The monitor that a trigger file names; undefined when it names none, or cannot be read. */
+/** The monitor named by a trigger file; undefined if it names none, or cannot be read. */
 function monitorOf(path: string): string | undefined {
   try {
     const text = new TextDecoder().decode(readRegularFile(path, MAX_TRIGGER_BYTES));
@@ -155,7 +155,7 @@ function monitorOf(path: string): string | undefined {
   }
 }
 
-/** A monitor steers its VM: whoever can connect to it, or put another in its place, needs no daemon. */
+/** A monitor controls its VM: a user who can connect to it, or replace it, needs no daemon. */
 function checkMonitor(path: string | undefined, trusted: ReadonlySet<number>): Weakness[] {
   if (path === undefined) return [];
   const info = statOf(path);
@@ -183,7 +183,7 @@ function checkMonitor(path: string | undefined, trusted: ReadonlySet<number>): W
   return found;
 }
 
-/** Whether everybody may go through all folders of a path. */
+/** Whether everybody may traverse all folders of a path. */
 function isReachable(folder: string): boolean {
   for (let path = folder;; path = folderOf(path)) {
     const info = statOf(path);

@@ -1,25 +1,25 @@
 /**
- * Overrides of the systemd unit that give the daemon more than the unit does. Only drop-ins and whole
- * replacements of the unit are looked at: the packaged unit is what the rest is compared with.
+ * Overrides of the systemd unit that give the daemon more than the unit does. Only drop-ins and replacements
+ * of the unit are checked, since the packaged unit is the reference.
  * @module
  */
 import { statOf, textOf, type Weakness } from "./finding.ts";
 
-/** Where an administrator overrides units, weakest last. */
+/** Folders with an administrator's overrides; the weakest last. */
 export const UNIT_FOLDERS: readonly string[] = ["/etc/systemd/system", "/run/systemd/system"];
 
 const UNIT = "vmsigd.service";
 const OWN_CAPS = new Set(["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_FOWNER"]);
 const OFF = /^(no|false|off|0)$/i;
 
-/** For each key: what is wrong with a value; "" when nothing is. */
+/** By key: what is wrong with a value; "" if nothing is. */
 const RULES: Readonly<Record<string, (value: string) => string>> = {
   User: (value) => value === "root" || value === "0" || value === "" ? "runs the daemon as root" : "",
   AmbientCapabilities: widerCaps,
   CapabilityBoundingSet: widerCaps,
   SystemCallFilter: (value) => value === "" ? "takes the system call filter away" : widerCalls(value),
   RestrictAddressFamilies: (value) =>
-    // Netlink is how the kernel tells who else has a display over D-Bus: no peer is reached by it.
+    // Through netlink the kernel reports who has a display over D-Bus; no peer can be reached with it.
     value.split(/\s+/).every((word) => word === "AF_UNIX" || word === "AF_NETLINK") && value !== ""
       ? ""
       : "lets it use other sockets than unix ones",
@@ -61,7 +61,7 @@ function widerCalls(value: string): string {
   return value.startsWith("~") ? "" : "lets it make more system calls";
 }
 
-/** Looks through the overrides that lie in `folders`. */
+/** Checks the overrides in `folders`. */
 export function checkUnit(folders: readonly string[]): Weakness[] {
   return folders.flatMap((folder) =>
     [...replacements(folder), ...dropIns(`${folder}/${UNIT}.d`)].flatMap(checkOverride)
@@ -97,7 +97,7 @@ function checkOverride(path: string): Weakness[] {
       ? "takes that protection away"
       : RULES[key]?.(value) ?? "";
     if (why === "") continue;
-    // An empty value only clears the list for the lines that follow.
+    // An empty value only resets the list for the following lines.
     if (
       value === "" &&
       lines.some((other) => other !== line && new RegExp(`^\\s*${key}\\s*=\\s*\\S`).test(other))

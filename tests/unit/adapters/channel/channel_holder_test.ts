@@ -10,6 +10,7 @@ import {
   holderWords,
 } from "../../../../src/adapters/channel/channel_holder.ts";
 import type { ChannelPlace } from "../../../../src/adapters/channel/channel_listing.ts";
+import { ProcHost } from "../../../../src/roster/proc_host.ts";
 import { ManualClock, MS } from "../../../../src/base/clock.ts";
 import { ManualLoop } from "../../../fixtures/manual_loop.ts";
 
@@ -61,6 +62,12 @@ class Other implements AsyncDisposable {
 const CLIENT = `import socket, sys
 s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
 print("ready", flush=True); sys.stdin.read()`;
+/** The same with room for many more files than it has open, as a daemon of vmsig's has. */
+const ROOMY = `import os, resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+os.dup2(s.fileno(), 4000); s.detach()
+print("ready", flush=True); sys.stdin.read()`;
 const TERMINAL = `import os, pty, sys
 held = []
 while True:
@@ -106,6 +113,21 @@ Deno.test("holder: the client of a socket is named, and nobody where there is no
     for (; told.length === 0; turns++) loop.turn();
     assertEquals(told[0]?.pid, other.pid);
     assertGreater(turns, 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("holder: a client with room for thousands of descriptors is named", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-holder-" });
+  try {
+    const path = `${folder}/com1`;
+    using listener = Deno.listen({ transport: "unix", path });
+    await using other = await Other.start("python3", "-c", ROOMY, path);
+    using _accepted = await listener.accept();
+    assertEquals(look({ kind: "unix", path, isFree: false }, Deno.pid)?.pid, other.pid);
+    const sockets = await new ProcHost().sockets(other.pid);
+    assertEquals(sockets?.size, 1);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -39,6 +39,8 @@ class Bench {
   readonly found: GuestContext[] = [];
   readonly unknown: string[] = [];
   lost = 0;
+  /** What query-migrate tells. */
+  migration: Record<string, string> = {};
   readonly watch: GuestWatch;
 
   constructor() {
@@ -49,7 +51,12 @@ class Bench {
     } as unknown as LoopPort;
     this.watch = new GuestWatch({
       loop,
-      link: { execute: (_command, _args, handler) => this.asked.push(handler) },
+      link: {
+        execute: (command, _args, handler) => {
+          if (command === "query-migrate") handler({ outcome: "done", value: this.migration }, 0);
+          else this.asked.push(handler);
+        },
+      },
       scanner: { scan: (request, done) => this.scans.push({ request, done }) },
       guest: "auto",
       name: "vm",
@@ -254,4 +261,28 @@ Deno.test("a proof that could not be made is made again, for as long as it takes
   bench.registers(LONG_MODE);
   bench.answer(FOUND);
   assertEquals([bench.lost, bench.found.length, bench.state], [0, 1, [0, 0, false]]);
+});
+
+Deno.test("RAM that a postcopy migration still brings is not looked at, nor proved, before it has ended", () => {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  for (const status of ["postcopy-active", "postcopy-paused", "postcopy-recover"]) {
+    bench.migration = { status };
+    bench.registers(LONG_MODE);
+    assertEquals(bench.state, [0, 0, true], status);
+    bench.wait();
+  }
+  bench.migration = { status: "completed" };
+  bench.registers(LONG_MODE);
+  bench.answer(FOUND);
+  assertEquals(bench.found.length, 1);
+  bench.migration = { status: "postcopy-active" };
+  bench.watch.prove();
+  bench.registers(LONG_MODE);
+  assertEquals(bench.state, [0, 0, true], "the proof waits");
+  bench.wait();
+  bench.migration = { status: "completed" };
+  bench.registers(LONG_MODE);
+  bench.answer(FOUND);
+  assertEquals([bench.state, bench.lost], [[0, 0, false], 0]);
 });

@@ -1,0 +1,88 @@
+/**
+ * What the host probe advises for what a VM lacks, in the form of who has started it: the domain's XML, an
+ * option of the manager's, or QEMU's own.
+ * @module
+ */
+import type { ProcessIdentity } from "../qemu/process_identity.ts";
+import { isLibvirts, type VmManager } from "../qemu/vm_manager.ts";
+import { limaOptions, quickemuOptions } from "../ram/ram_remedy.ts";
+import { cleanName } from "./endpoint_name.ts";
+import type { QemuSetup } from "./qemu_command_line.ts";
+
+/** How the option begins that gives a VM a monitor of ours. */
+export const OWN_MONITOR = "-qmp unix:/run/vmsig/";
+
+/** What of a VM the advice hangs on. */
+export interface Lacking extends Pick<ProcessIdentity, "pid"> {
+  /** The user that runs it. */
+  readonly uid: number;
+  /** What its command line says. */
+  readonly setup: QemuSetup;
+}
+
+/**
+ * What it lacks, each as it is to be typed.
+ *
+ * @param hasMonitor whether it has a monitor that is ours to use
+ */
+export function missingOf({ pid, uid, setup }: Lacking, hasMonitor: boolean): string[] {
+  const missing: string[] = [];
+  const { manager } = setup;
+  if (!hasMonitor) missing.push(monitorRemedy(setup, cleanName(setup.name, pid), { pid, uid }));
+  // Its one line says it of everything.
+  if (manager === "multipass") return missing;
+  if (setup.remedy !== "") missing.push(setup.remedy);
+  if (setup.keyboards.length === 0) missing.push(deviceRemedy(manager, "keyboard"));
+  if (!setup.hasTablet) missing.push(deviceRemedy(manager, "tablet"));
+  return missing;
+}
+
+/** What gives a VM a monitor of ours. */
+function monitorRemedy(
+  { manager, tcpMonitor }: QemuSetup,
+  name: string,
+  { pid, uid }: { readonly pid: number; readonly uid: number },
+): string {
+  const option = `${OWN_MONITOR}${name}.qmp,server=on,wait=off`;
+  switch (manager) {
+    case "libvirt":
+    case "nova":
+      return "a table [libvirt] in vmsigd.toml: vmsig speaks to it by libvirt, and the VM stays as it is";
+    case "libvirt-session":
+      return `[libvirt] uri = "qemu:///session", socket = "/run/user/${uid}/libvirt/libvirt-sock" and users = ["${uid}"] in vmsigd.toml (virtqemud-sock, where there is no libvirtd): the VM stays as it is`;
+    case "kubevirt":
+      return `[libvirt] uri = "qemu:///session", socket = "/proc/${pid}/root/run/libvirt/virtqemud-sock" and users = ["${uid}"] in vmsigd.toml: the pod's own libvirt`;
+    case "proxmox":
+      return `args: ${option} (qm set VMID --args): its own monitor is left to Proxmox`;
+    case "incus":
+      return `raw.qemu: ${option} (incus config set): its own monitor is left to Incus`;
+    case "kata":
+      return 'enable_debug and extra_monitor_socket = "qmp" (configuration.toml): the first is left to Kata';
+    case "lima":
+      return `${limaOptions(option)}: its own monitor is left to Lima`;
+    case "multipass":
+      return "another manager: Multipass has the only monitor and passes QEMU no options of yours; vmsig mem pid:N reads its memory";
+    case "quickemu":
+      return quickemuOptions(option);
+    default:
+      return tcpMonitor === ""
+        ? option
+        : `an [[endpoint]] with qmp = "${tcpMonitor}" in vmsigd.toml: a monitor over TCP is used where it is named`;
+  }
+}
+
+function deviceRemedy(manager: VmManager, device: "keyboard" | "tablet"): string {
+  const option = `-device virtio-${device}-pci`;
+  if (manager === "nova") {
+    return device === "tablet"
+      ? "hw_pointer_model=usbtablet of the image (openstack image set --property)"
+      : "hw_input_bus=usb of the image (openstack image set --property)";
+  }
+  if (isLibvirts(manager)) return `<input type='${device}' bus='virtio'/>`;
+  if (manager === "proxmox") {
+    return device === "tablet" ? "tablet: 1 (qm set VMID --tablet 1)" : `args: ${option}`;
+  }
+  if (manager === "quickemu") return quickemuOptions(option);
+  if (manager === "lima") return limaOptions(option);
+  return manager === "incus" ? `raw.qemu: ${option}` : option;
+}
