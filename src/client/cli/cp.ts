@@ -73,14 +73,13 @@ function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-<<<<<<< HEAD
 /** A file here that is written. */
 interface Place {
   readonly path: string;
   readonly mode: number;
 }
 
-/** Where a file from the guest goes: into a folder by its own name; never in place of a pipe or a device. */
+/** Where a file from the guest goes: in a folder under its own name; never over a pipe or a device. */
 async function placeHere(to: string, path: string): Promise<Place> {
   let place = to;
   let there = await statOf(to);
@@ -104,17 +103,6 @@ async function statOf(path: string): Promise<Deno.FileInfo | undefined> {
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return undefined;
-=======
-/** Where a file from the guest is written: in a folder under its own name; never over a pipe or a device. */
-async function placeHere(to: string, path: string): Promise<string> {
-  let there: Deno.FileInfo;
-  try {
-    there = await Deno.stat(to);
-  } catch (error) {
-    // A missing file is made; other obstacles are reported when it is opened.
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return to;
->>>>>>> main
   }
 }
 
