@@ -151,6 +151,9 @@ Deno.test("cp: Ctrl-C ends a copy in either direction, an agent that ends too, a
   const isUnderWay = async (before: number) =>
     await until("some pieces of it are there", async () => await replies() > before + 8);
 
+  // The first answer begins the count.
+  await Deno.writeTextFile(`${folder}/some`, "some");
+  assertEquals(await scene.cp(`${folder}/some`, "vm:/tmp/some"), "0 ");
   let before = await replies();
   const up = startVmsig(scene.words(`${folder}/long`, "vm:/tmp/long"));
   await isUnderWay(before);
@@ -183,7 +186,6 @@ Deno.test("cp: Ctrl-C ends a copy in either direction, an agent that ends too, a
   await scene.isUp(false);
   scene.agent = await vm.agent.start(...START_AGENT);
   await scene.isUp(true);
-  await Deno.writeTextFile(`${folder}/some`, "some");
   assertEquals(await scene.cp(`${folder}/some`, "vm:/tmp/some"), "0 ");
   assertEquals(await vm.agent.cat("/tmp/some"), "some");
 });
