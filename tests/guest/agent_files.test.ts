@@ -110,9 +110,18 @@ Deno.test("cp: folders and full disks are said clearly, on both sides, and leave
   await Deno.writeFile(`${folder}/some`, new Uint8Array(300_000).fill(7));
   assertEquals(await scene.cp(`${folder}/some`, "vm:/tmp/some"), "0 ");
   await Deno.mkdir(`${folder}/in/some`, { recursive: true });
+  await Deno.mkdir(`${folder}/pipes`);
+  assertEquals((await new Deno.Command("mkfifo", { args: [`${folder}/pipes/some`] }).output()).code, 0);
   const cases: readonly (readonly [string, string, RegExp])[] = [
     [folder, "vm:/tmp/x", /^1 vmsig: bad-argument: Cannot copy \S+: it is not a plain file\n$/],
     ["vm:/tmp/some", `${folder}/in`, /^1 vmsig: bad-argument: Cannot write \S+\/in\/some: it is a folder\n$/],
+    ...[`${folder}/pipes`, `${folder}/pipes/`, `${folder}/pipes/some`].map((to) =>
+      [
+        "vm:/tmp/some",
+        to,
+        /^1 vmsig: bad-argument: Cannot write \S+\/pipes\/some: it is not a plain file; /,
+      ] as const
+    ),
     [
       "vm:/tmp/some",
       `${folder}/none/x`,
@@ -137,7 +146,9 @@ Deno.test("cp: folders and full disks are said clearly, on both sides, and leave
   assertEquals([full.code, textOf(full.stdout)], [1, ""]);
   assertMatch(textOf(full.stderr), /^vmsig: refused: Cannot write \S+\/small\/some: No space left on device/);
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => !/sock/.test(name));
-  assertEquals(names.toSorted(), ["in", "small", "some"]);
+  assertEquals(names.toSorted(), ["in", "pipes", "small", "some"]);
+  assertEquals([...Deno.readDirSync(`${folder}/pipes`)].map(({ name }) => name), ["some"]);
+  assertEquals((await Deno.lstat(`${folder}/pipes/some`)).isFifo, true);
   // The agent has nothing open any more, and goes on.
   assertEquals(await scene.cp("vm:/tmp/some", `${folder}/again`), "0 ");
 });
