@@ -22,6 +22,8 @@ export const SHUTDOWN = { READ: 0, WRITE: 1, BOTH: 2 } as const;
 /** Longest path of a socket, in bytes (sockaddr_un has 108 with the NUL). */
 export const MAX_SOCKET_PATH_BYTES = 107;
 
+/** The uid of credentials that are not set. */
+const NOBODY = 0xffff_ffff;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 /** Linux 6.16. */
@@ -161,6 +163,15 @@ export function peerCredentials(fd: number): PeerCredentials {
   const out = new Uint32Array(3);
   check(shim().vmsig_peer_credentials(fd, out), "getsockopt SO_PEERCRED");
   return { pid: out[0] ?? 0, uid: out[1] ?? 0, gid: out[2] ?? 0 };
+}
+
+/**
+ * Whether it is a unix socket that is connected, or listens: only those have peer credentials. For others the
+ * kernel returns meaningless ones.
+ */
+export function hasPeerCredentials(fd: number): boolean {
+  const { pid, uid } = peerCredentials(fd);
+  return pid !== 0 || uid !== NOBODY;
 }
 
 /**

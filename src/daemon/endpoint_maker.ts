@@ -9,6 +9,7 @@ import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../qemu/monitor/qmp_link.ts";
 import type { VmWays } from "../qemu/monitor/vm_ways.ts";
 import type { QmpTransport } from "../qemu/monitor/qmp_transport.ts";
+import { InheritedSockets } from "../qemu/monitor/inherited_sockets.ts";
 import type { PeerTrust } from "../qemu/monitor/peer_trust.ts";
 import { transportTo } from "../qemu/monitor/transport_to.ts";
 import { makeAdapters } from "../adapters/makers.ts";
@@ -46,8 +47,9 @@ export interface EndpointMakerOptions {
 }
 
 /** Makes adapters from plans. */
-export class EndpointMaker {
+export class EndpointMaker implements Disposable {
   readonly #options: EndpointMakerOptions;
+  readonly #inherited = new InheritedSockets((name) => Deno.env.get(name));
 
   /** Starts without endpoints. */
   constructor(options: EndpointMakerOptions) {
@@ -69,6 +71,11 @@ export class EndpointMaker {
     return parseEndpointTable(text, file);
   }
 
+  /** Closes the sockets that the process was started with, after the last endpoint. */
+  [Symbol.dispose](): void {
+    this.#inherited[Symbol.dispose]();
+  }
+
   #make(endpoint: PlannedEndpoint): Adapter[] {
     const { runtimeDir, loop, log, scanner, extents, onFrameWanted } = this.#options;
     return makeAdapters(endpoint, {
@@ -86,7 +93,7 @@ export class EndpointMaker {
     const { loop, hostTransportTo, waysOf, trust } = this.#options;
     const log = this.#options.log.for(`qmp[${name}]`);
     return new QmpLink({
-      path: hostTransportTo(place) ?? transportTo(place, { loop, log, trust }),
+      path: hostTransportTo(place) ?? transportTo(place, { loop, log, trust, inherited: this.#inherited }),
       waysOf,
       loop,
       log,

@@ -6,7 +6,8 @@
 import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import { SEAM_REASON } from "../event/body_number.ts";
-import { type QmpTransport, UNKNOWN_PEER } from "../qemu/monitor/qmp_transport.ts";
+import { NoTransport } from "../qemu/monitor/no_transport.ts";
+import type { QmpTransport } from "../qemu/monitor/qmp_transport.ts";
 import type { VmWays } from "../qemu/monitor/vm_ways.ts";
 import type { Host, HostConfig, HostMaker, HostParts } from "./host.ts";
 import { type ConfigOfHost, HOST_NAMES, type HostConfigs, type HostName } from "./hosts.ts";
@@ -101,12 +102,5 @@ function notUsed(name: HostName): QmpTransport {
     text: `${name} is not used: no [${name}]`,
     remedy: `add a table [${name}] to the config, and start the daemon anew`,
   };
-  return {
-    name: `${name}:`,
-    passesDescriptors: false,
-    canReconnect: false,
-    connect: () => ({ outcome: "failed", loss }),
-    finish: (socket) => ({ outcome: "connected", socket }),
-    peerOf: () => UNKNOWN_PEER,
-  };
+  return new NoTransport(`${name}:`, loss);
 }

@@ -1,7 +1,8 @@
 /**
  * Parses a monitor's address as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, `listen:/run/web.qmp`
- * (QEMU connects there, and vmsig listens), or `libvirt:NAME`. A HOST is an IP address or `localhost`,
- * because the loop that connects cannot wait for a name server.
+ * (QEMU connects there, and vmsig listens), `fd:NAME` (a socket that the daemon was started with), or
+ * `libvirt:NAME`. A HOST is an IP address or `localhost`, because the loop that connects cannot wait for a
+ * name server.
  * @module
  */
 
@@ -10,6 +11,8 @@ export type QmpAddress =
   | { readonly kind: "unix"; readonly path: string }
   /** QEMU is the client: vmsig listens at this path. */
   | { readonly kind: "listen"; readonly path: string }
+  /** A socket that the daemon was started with: a descriptor's number, or its name by systemd. */
+  | { readonly kind: "given"; readonly descriptor: number | string }
   /** The monitor of a VM that a host integration knows by this name. */
   | { readonly kind: "host"; readonly host: string; readonly vm: string }
   | {
@@ -25,6 +28,11 @@ export type QmpAddress =
 const MAX_PATH_BYTES = 107;
 /** Before the path at which vmsig listens. */
 export const LISTEN_PREFIX = "listen:";
+/** Before the descriptor that the daemon was started with. */
+const GIVEN_PREFIX = "fd:";
+/** Descriptors below are standard input, output and error. */
+const FIRST_GIVEN = 3;
+const LAST_GIVEN = 65_535;
 const LOCALHOST: readonly string[] = ["127.0.0.1", "::1"];
 
 /**
@@ -39,6 +47,7 @@ export function readQmpAddress(
 ): QmpAddress | { readonly kind: "invalid"; readonly why: string } {
   if (text.startsWith("tcp:")) return readTcp(text);
   if (text.startsWith(LISTEN_PREFIX)) return readListen(text);
+  if (text.startsWith(GIVEN_PREFIX)) return readGiven(text);
   const host = hosts.find((name) => text.startsWith(`${name}:`));
   if (host !== undefined) {
     const vm = text.slice(host.length + 1);
@@ -51,6 +60,7 @@ export function readQmpAddress(
       "an absolute path",
       "tcp:HOST:PORT",
       "listen:/PATH",
+      "fd:NAME",
       ...hosts.map((name) => `${name}:NAME`),
     ];
     const last = forms.pop();
@@ -77,6 +87,20 @@ function readListen(text: string): ReturnType<typeof readQmpAddress> {
   }
   const defect = pathDefect(path);
   return defect === "" ? { kind: "listen", path } : invalid(defect);
+}
+
+function readGiven(text: string): ReturnType<typeof readQmpAddress> {
+  const name = text.slice(GIVEN_PREFIX.length);
+  if (/^\d+$/.test(name)) {
+    const descriptor = Number(name);
+    return descriptor >= FIRST_GIVEN && descriptor <= LAST_GIVEN
+      ? { kind: "given", descriptor }
+      : invalid(`is ${text}, and its number must be ${FIRST_GIVEN} to ${LAST_GIVEN}`);
+  }
+  // systemd's FileDescriptorName=: printable ASCII without a colon.
+  return /^[!-9;-~]{1,255}$/.test(name)
+    ? { kind: "given", descriptor: name }
+    : invalid(`is ${text}, and must be fd:NAME as in systemd's FileDescriptorName=, or fd:NUMBER`);
 }
 
 function readTcp(text: string): ReturnType<typeof readQmpAddress> {

@@ -5,11 +5,9 @@
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { peerCredentials } from "../../../ffi/unix_socket.ts";
+import { hasPeerCredentials, peerCredentials } from "../../../ffi/unix_socket.ts";
 import { GIVEN_ENDED } from "./qmp_loss.ts";
 import { type QmpAttempt, type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
-
-const NOBODY = 0xffff_ffff;
 
 /** One connection, owned until it is used. */
 export class GivenTransport implements QmpTransport, Disposable {
@@ -26,7 +24,7 @@ export class GivenTransport implements QmpTransport, Disposable {
   constructor(socket: OwnedFd, name = `fd:${socket.fd}`) {
     this.name = name;
     this.#socket = socket;
-    this.passesDescriptors = isUnix(socket.fd);
+    this.passesDescriptors = hasPeerCredentials(socket.fd);
   }
 
   connect(): QmpAttempt {
@@ -49,10 +47,4 @@ export class GivenTransport implements QmpTransport, Disposable {
     this.#socket?.close();
     this.#socket = null;
   }
-}
-
-/** Only unix sockets have peer credentials; for others the kernel returns meaningless ones. */
-function isUnix(fd: number): boolean {
-  const { pid, uid } = peerCredentials(fd);
-  return pid !== 0 || uid !== NOBODY;
 }

@@ -1,6 +1,7 @@
 /**
  * A monitor that is the client of its socket (`-chardev socket,path=PATH,reconnect=1`, `-qmp unix:PATH`
- * without a server): vmsig listens at the path, and QEMU connects, however often either of them starts anew.
+ * without a server): vmsig listens (listen_place.ts), and QEMU connects, however often either of them starts
+ * anew.
  *
  * Who connects is believed to be the VM, so it must be a user who is trusted (SO_PEERCRED), and the socket
  * must be where nobody else could put another in its place: in a folder that only root or the daemon's user
@@ -11,19 +12,16 @@
 import { AcceptLoop, type Reception } from "../../../ffi/accept_loop.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { closeConnection, type OwnedFd } from "../../../ffi/owned_fd.ts";
-import { SocketFile } from "../../../ffi/socket_file.ts";
-import { peerCredentials, SOCKET } from "../../../ffi/unix_socket.ts";
+import { peerCredentials } from "../../../ffi/unix_socket.ts";
 import { assert } from "../../base/assert.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Log, LogFields } from "../../base/log.ts";
-import { LISTEN_PREFIX } from "../qmp_address.ts";
+import type { Listening, ListenPlace } from "./listen_place.ts";
 import type { MonitorLoop } from "./monitor_loop.ts";
 import type { PeerTrust } from "./peer_trust.ts";
 import { listenLoss } from "./qmp_loss.ts";
 import type { QmpArrivals, QmpAttempt, QmpDoor, QmpPeer, QmpTransport } from "./qmp_transport.ts";
 
-const BACKLOG = 16;
-const WRITABLE_BY_OTHERS = 0o022;
 /** Users whose refusal is logged, each once. */
 const MOST_TOLD_USERS = 16;
 
@@ -37,32 +35,28 @@ export interface ListenParts {
   readonly trust: PeerTrust;
 }
 
-/** Listens at one path. */
+/** Listens at one place. */
 export class ListenTransport implements QmpTransport, QmpArrivals {
   readonly name: string;
   readonly passesDescriptors = true;
   readonly canReconnect = true;
   readonly arrivals: QmpArrivals = this;
-  readonly #path: string;
+  readonly #place: ListenPlace;
   readonly #parts: ListenParts;
   readonly #toldUsers = new Set<number>();
   /** Whether it was logged that somebody else came while the present QEMU was connected. */
   #hasToldOther = false;
   readonly #onChange = (): void => this.#refresh();
   #door: QmpDoor | null = null;
-  #file: SocketFile | null = null;
+  #listening: Listening | null = null;
   #accepting: AcceptLoop | null = null;
   /** A connection that the link has not taken yet. */
   #next: OwnedFd | null = null;
 
-  /**
-   * Does not listen yet.
-   *
-   * @param path absolute
-   */
-  constructor(path: string, parts: ListenParts) {
-    this.name = `${LISTEN_PREFIX}${path}`;
-    this.#path = path;
+  /** Does not listen yet. */
+  constructor(place: ListenPlace, parts: ListenParts) {
+    this.name = place.name;
+    this.#place = place;
     this.#parts = parts;
   }
 
@@ -104,35 +98,30 @@ export class ListenTransport implements QmpTransport, QmpArrivals {
     return peerCredentials(fd);
   }
 
-  get #mode(): number {
-    return this.#parts.trust.admitsOthers ? 0o666 : 0o600;
-  }
-
   /** Listens, unless it does already; again if its file was removed. */
   #listen(): void {
-    if (this.#file?.isThere) return;
+    if (this.#listening?.isThere) return;
     this.#stopListening();
-    checkFolder(this.#path);
-    const { loop, log } = this.#parts;
-    const file = new SocketFile(this.#path, SOCKET.STREAM, { mode: this.#mode, backlog: BACKLOG });
-    this.#file = file;
+    const { loop, log, trust } = this.#parts;
+    const listening = this.#place.listen(trust.admitsOthers);
+    this.#listening = listening;
     this.#accepting = new AcceptLoop({
       host: loop,
-      listener: file.socket,
+      listener: listening.socket,
       log,
-      what: this.#path,
+      what: this.name,
       spare: false,
       onPeer: (socket) => this.#receive(socket),
     });
-    log.info("listening for QEMU", { path: this.#path });
+    log.info("listening for QEMU", { on: this.name });
   }
 
   #stopListening(): void {
     this.#accepting?.[Symbol.dispose]();
     this.#accepting = null;
-    const file = this.#file;
-    this.#file = null;
-    file?.[Symbol.dispose]();
+    const listening = this.#listening;
+    this.#listening = null;
+    listening?.[Symbol.dispose]();
   }
 
   #receive(socket: OwnedFd): Reception {
@@ -144,7 +133,7 @@ export class ListenTransport implements QmpTransport, QmpArrivals {
       return "kept";
     }
     closeConnection(socket.release());
-    this.#tellRefusal(isTrusted, { path: this.#path, uid, pid });
+    this.#tellRefusal(isTrusted, { on: this.name, uid, pid });
     return "turned-away";
   }
 
@@ -162,35 +151,12 @@ export class ListenTransport implements QmpTransport, QmpArrivals {
 
   /** The config was read again: sets who may open the file, and makes it again if somebody removed it. */
   #refresh(): void {
-    if (this.#file === null) return;
+    if (this.#listening === null) return;
     try {
-      if (this.#file.isThere) Deno.chmodSync(this.#path, this.#mode);
+      if (this.#listening.isThere) this.#listening.admitOthers(this.#parts.trust.admitsOthers);
       else this.#listen();
     } catch (error) {
-      this.#parts.log.error(`cannot go on listening on ${this.#path}: ${messageOf(error)}`);
+      this.#parts.log.error(`cannot go on listening on ${this.name}: ${messageOf(error)}`);
     }
   }
-}
-
-/**
- * Whoever writes the folder could listen in vmsig's place, or keep it waiting for the lock of the socket.
- *
- * @throws {Fault} `refused`, with what to do
- */
-function checkFolder(path: string): void {
-  const folder = path.slice(0, path.lastIndexOf("/")) || "/";
-  let found: Deno.FileInfo;
-  try {
-    found = Deno.statSync(folder);
-  } catch (error) {
-    throw new Fault("refused", `Cannot listen on ${path}: ${messageOf(error)}; make the folder ${folder}`, {
-      cause: error,
-    });
-  }
-  const isOurs = found.uid === 0 || found.uid === Deno.uid();
-  if (isOurs && ((found.mode ?? 0) & WRITABLE_BY_OTHERS) === 0) return;
-  throw new Fault(
-    "refused",
-    `Cannot listen on ${path}: others than root and uid ${Deno.uid()} may write in ${folder}; use a folder such as /run/vmsig, or chown and chmod 755 it`,
-  );
 }

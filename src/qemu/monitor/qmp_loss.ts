@@ -5,7 +5,7 @@
  */
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
 import { CODE, type Code } from "../../base/codes.ts";
-import { messageOf } from "../../base/fault.ts";
+import { type Fault, messageOf } from "../../base/fault.ts";
 import { SEAM_REASON, type SeamReason } from "../../event/body_number.ts";
 
 /** The loss of a monitor. */
@@ -115,6 +115,16 @@ export const GIVEN_ENDED: QmpLoss = {
   text: "the given QMP connection has ended",
   remedy: "whoever made the connection must make another and attach the VM again",
 };
+
+/** A descriptor is not a socket of a monitor. */
+export function givenLoss(error: Fault): QmpLoss {
+  return {
+    reason: SEAM_REASON.NO_PERMISSION,
+    code: CODE["bad-argument"],
+    text: "the given QMP socket cannot be used",
+    remedy: error.message,
+  };
+}
 
 /** A TCP connection was not established in time. */
 export const TCP_SILENT: QmpLoss = {

@@ -15,7 +15,10 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
     const place = readQmpAddress(text, ["libvirt"]);
     return place.kind === "invalid" ? place.why : place.kind;
   };
-  assertMatch(why("run/a"), /must be an absolute path, tcp:HOST:PORT, listen:\/PATH or libvirt:NAME/);
+  assertMatch(
+    why("run/a"),
+    /must be an absolute path, tcp:HOST:PORT, listen:\/PATH, fd:NAME or libvirt:NAME/,
+  );
   assertEquals(readQmpAddress("libvirt:a web", ["other", "libvirt"]), {
     kind: "host",
     host: "libvirt",
@@ -24,7 +27,10 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
   for (const vm of ["", "a/b", "a\0b", "a\nb", "x".repeat(256)]) {
     assertMatch(why(`libvirt:${vm}`), /names no VM of libvirt; it must be libvirt:NAME/, vm);
   }
-  assertMatch(why("other:web"), /must be an absolute path, tcp:HOST:PORT, listen:\/PATH or libvirt:NAME/);
+  assertMatch(
+    why("other:web"),
+    /must be an absolute path, tcp:HOST:PORT, listen:\/PATH, fd:NAME or libvirt:NAME/,
+  );
   assertMatch(why("/a\0b"), /NUL/);
   assertMatch(why(`/${"x".repeat(107)}`), /longer than the 107 bytes/);
   assertMatch(why("tcp:web.example:4444"), /IPv4 or IPv6 address, or localhost: names are not looked up/);
@@ -44,6 +50,14 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
   }
   assertMatch(why("listen:/a\0b"), /NUL/);
   assertMatch(why(`listen:/${"x".repeat(107)}`), /longer than the 107 bytes/);
+  assertEquals(readQmpAddress("fd:7", []), { kind: "given", descriptor: 7 });
+  assertEquals(readQmpAddress("fd:web.qmp", []), { kind: "given", descriptor: "web.qmp" });
+  for (const number of ["0", "2", "65536", "99999999999"]) {
+    assertMatch(why(`fd:${number}`), /its number must be 3 to 65535/, number);
+  }
+  for (const name of ["", "a b", "a:b", "ä", "x".repeat(256)]) {
+    assertMatch(why(`fd:${name}`), /must be fd:NAME as in systemd's FileDescriptorName=, or fd:NUMBER/, name);
+  }
   assertMatch(why("tcp:4444"), /tcp:HOST:PORT/);
 });
 

@@ -8,6 +8,7 @@ import { openFdCount } from "../../../../ffi/owned_fd.ts";
 import { VmhostAdapter } from "../../../../src/adapters/vmhost/vmhost_adapter.ts";
 import { Log } from "../../../../src/base/log.ts";
 import { SEAM_REASON } from "../../../../src/event/body_number.ts";
+import { ListenPath } from "../../../../src/qemu/monitor/listen_place.ts";
 import { ListenTransport } from "../../../../src/qemu/monitor/listen_transport.ts";
 import { PeerTrust } from "../../../../src/qemu/monitor/peer_trust.ts";
 import { QmpLink } from "../../../../src/qemu/monitor/qmp_link.ts";
@@ -45,7 +46,11 @@ async function inPlace(
     const trust = new PeerTrust([], () => isOwnTrusted);
     let link: QmpLink | undefined;
     using rig = new AdapterRig((loop) => {
-      link = new QmpLink({ path: new ListenTransport(path, { loop, log, trust }), loop, log });
+      link = new QmpLink({
+        path: new ListenTransport(new ListenPath(path), { loop, log, trust }),
+        loop,
+        log,
+      });
       return new VmhostAdapter(link);
     });
     rig.open();
