@@ -32,6 +32,8 @@ export function missingOf({ pid, uid, setup }: Lacking, hasMonitor: boolean): st
   // Its one line says it of everything.
   if (manager === "multipass") return missing;
   if (setup.remedy !== "") missing.push(setup.remedy);
+  // A sandbox has no screen, and its configuration has no devices.
+  if (manager === "kata") return missing;
   if (setup.keyboards.length === 0) missing.push(deviceRemedy(manager, "keyboard"));
   if (!setup.hasTablet) missing.push(deviceRemedy(manager, "tablet"));
   return missing;

@@ -8,6 +8,7 @@
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
+import { exists } from "./content_cache.ts";
 import { until } from "../fixtures/daemon_process.ts";
 
 /** Who runs it: nobody. */
@@ -47,6 +48,7 @@ while True:
 `;
 /** The /usr of another suite, whose libvirt and QEMU are used: \`deno task nightly\`. */
 const OTHER_USR = Deno.env.get("VMSIG_TEST_USR");
+const KVM = "/dev/kvm";
 /** The system's places, over which folders of the test are bound. */
 const PLACES = ["/etc/libvirt", "/run", "/var/lib", "/var/cache", "/var/log"];
 const USERS = {
@@ -338,6 +340,15 @@ async function prepareSystem(folder: string, { config, hooks = {} }: LibvirtdOpt
     const own = `${folder}/${path.split("/").at(-1)}`;
     await Deno.writeTextFile(own, await Deno.readTextFile(path) + more);
     binds.push([own, path]);
+  }
+  // libvirt asks a QEMU that may open everything whether there is KVM, and QEMU's user, who may not. When
+  // they say different things it forgets what this QEMU can do, and asks it anew, several times a domain.
+  if (await exists(KVM)) {
+    const none = `${folder}/kvm`;
+    const { success } = await new Deno.Command("mknod", { args: ["-m", "600", none, "c", "1", "3"] })
+      .output();
+    if (!success) throw new Fault("missing", "Cannot start libvirtd: mknod does not work here");
+    binds.push([none, KVM]);
   }
   const etc = `${folder}/libvirt`;
   await Deno.writeTextFile(`${etc}/qemu.conf`, SYSTEM_QEMU);

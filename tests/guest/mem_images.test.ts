@@ -13,6 +13,7 @@ import { openTarget } from "../../src/ram/open_target.ts";
 import { openQemuRam } from "../../src/ram/qemu_ram.ts";
 import { hostProcesses } from "./mem_guest.ts";
 import { startFirmware, startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 const LINUX: readonly GuestFinder[] = [(memory) => findLinux(memory)];
@@ -31,7 +32,9 @@ async function flatView(qmpPath: string): Promise<string> {
 
 for (const [machine, ramMiB] of [["q35", 3072], ["pc", 3584], ["pc", 512]] as const) {
   Deno.test(`${machine} with ${ramMiB} MiB: flat view, rule and raw image agree`, async () => {
-    await using vm = await startGuest({ machine, ramMiB, memory: "file" });
+    // To load a state is to look at every page: of much RAM that takes longer than a boot.
+    const start = ramMiB > 1024 ? startGuest : startSavedGuest;
+    await using vm = await start({ machine, ramMiB, memory: "file" });
     const text = await flatView(vm.qmpPath);
     using ram = openQemuRam(vm.pid);
     const pieces = parseFlatView(text, ram.backends);
@@ -65,7 +68,7 @@ for (const [machine, ramMiB] of [["q35", 3072], ["pc", 3584], ["pc", 512]] as co
 Deno.test("an ELF core of dump-guest-memory shows the processes of its moment; cut short it is refused", async () => {
   const folder = await Deno.makeTempDir({ prefix: "vmsig-test-" });
   try {
-    await using vm = await startGuest({ machine: "q35", ramMiB: 256, memory: "memfd", cpu: "max" });
+    await using vm = await startSavedGuest({ machine: "q35", ramMiB: 256, memory: "memfd", cpu: "max" });
     await using qmp = await TestQmp.connect(vm.qmpPath);
     await qmp.execute("stop");
     const core = `${folder}/core`;
@@ -87,7 +90,7 @@ Deno.test("an ELF core of dump-guest-memory shows the processes of its moment; c
 });
 
 Deno.test("after a reboot the new kernel is found, and the old one is no longer there", async () => {
-  await using vm = await startGuest({ machine: "q35", ramMiB: 512, memory: "memfd" });
+  await using vm = await startSavedGuest({ machine: "q35", ramMiB: 512, memory: "memfd" });
   using ram = openQemuRam(vm.pid);
   ram.memory.refresh();
   const first = findLinux(ram.memory);

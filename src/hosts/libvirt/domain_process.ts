@@ -9,6 +9,9 @@ import type { QmpPeer } from "../../qemu/monitor/qmp_transport.ts";
 /** Characters of the file that are looked at. */
 const MOST = 32;
 
+/** Where the socket of a container's libvirt is reached from here: below the root of one of its processes. */
+const OTHER_ROOT = /^\/proc\/([1-9][0-9]{0,8})\/root\//;
+
 /**
  * A domain's process, and who runs it; undefined when that is not to be had.
  *
@@ -21,12 +24,38 @@ export function domainProcess(socket: string, name: string): QmpPeer | undefined
   const folder = socket.slice(0, Math.max(socket.lastIndexOf("/"), 0));
   // As root's libvirtd has it, and as a user's.
   for (const path of [`${folder}/qemu/${name}.pid`, `${folder}/qemu/run/${name}.pid`]) {
-    const pid = readPid(path);
-    if (pid === 0) continue;
+    const told = readPid(path);
+    if (told === 0) continue;
     try {
+      const inside = OTHER_ROOT.exec(socket)?.[1];
+      const pid = inside === undefined ? told : pidFromInside(inside, told);
+      if (pid === undefined) continue;
       if (!isQemuProgram(Deno.readLinkSync(`/proc/${pid}/exe`))) continue;
       const { uid } = Deno.statSync(`/proc/${pid}`);
       return { pid, uid: uid ?? -1 };
+    } catch (error) {
+      // Gone meanwhile, or not ours to look at.
+      if (!(error instanceof Error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The number here of a process that has another one in its container; undefined when there is none.
+ *
+ * @param member a process of the container
+ * @param told the number that the container has for it
+ */
+function pidFromInside(member: string, told: number): number | undefined {
+  const space = Deno.readLinkSync(`/proc/${member}/ns/pid`);
+  if (space === Deno.readLinkSync("/proc/self/ns/pid")) return told;
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (!/^[1-9][0-9]*$/.test(name)) continue;
+    try {
+      if (Deno.readLinkSync(`/proc/${name}/ns/pid`) !== space) continue;
+      const status = Deno.readTextFileSync(`/proc/${name}/status`);
+      if (/^NSpid:.*\t(\d+)$/m.exec(status)?.[1] === `${told}`) return Number(name);
     } catch (error) {
       // Gone meanwhile, or not ours to look at.
       if (!(error instanceof Error)) throw error;

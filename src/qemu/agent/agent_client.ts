@@ -53,22 +53,30 @@ export interface AgentCommand {
   readonly handler: AgentHandler;
 }
 
+/** A command with its line, which is made while the agent is at work on another one. */
+interface Waiting {
+  readonly command: AgentCommand;
+  readonly line: Uint8Array<ArrayBuffer>;
+}
+
 type Stage = "silent" | "syncing" | "ready" | "closed";
 
 /** One conversation. */
 export class AgentClient {
   readonly #send: (bytes: Uint8Array<ArrayBuffer>) => void;
   readonly #lines = new AgentLines({
-    onLine: (bytes) => this.#onLine(bytes),
+    onLine: (bytes, isLast) => this.#onLine(bytes, isLast),
     onLongLine: () => this.#onLongLine(),
   });
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder();
-  readonly #queue: AgentCommand[] = [];
+  readonly #queue: Waiting[] = [];
   #current: AgentCommand | null = null;
   #stage: Stage = "silent";
   #sync = 0;
   #deadlineNs = NEVER;
+  /** When the bytes came that are being taken. */
+  #nowNs = 0;
 
   /**
    * Starts without sending; synchronises before the first command.
@@ -94,7 +102,9 @@ export class AgentClient {
     if (this.#queue.length >= MAX_AGENT_QUEUE) {
       return command.handler({ outcome: "unsent", why: "too many commands wait for the agent" });
     }
-    this.#queue.push(command);
+    const { name, args } = command;
+    const message = args === undefined ? { execute: name } : { execute: name, arguments: args };
+    this.#queue.push({ command, line: this.#encoder.encode(`${JSON.stringify(message)}\n`) });
     if (this.#stage === "silent") this.#beginSync(nowNs);
     else this.#next(nowNs);
   }
@@ -102,6 +112,7 @@ export class AgentClient {
   /** Processes bytes from the agent. */
   receive(bytes: Uint8Array, nowNs: number): void {
     if (this.#stage === "closed") return;
+    this.#nowNs = nowNs;
     this.#lines.push(bytes);
     this.#next(nowNs);
   }
@@ -112,7 +123,7 @@ export class AgentClient {
     if (this.#stage === "syncing") {
       this.#stage = "silent";
       this.#deadlineNs = NEVER;
-      for (const command of this.#queue.splice(0)) {
+      for (const { command } of this.#queue.splice(0)) {
         command.handler({ outcome: "unsent", why: "no agent answers in the guest" });
       }
       return;
@@ -131,8 +142,8 @@ export class AgentClient {
   /** Withdraws queued commands that are no longer wanted. */
   sweep(): void {
     for (let i = this.#queue.length - 1; i >= 0; i--) {
-      if (this.#queue[i]?.mayBeSent?.() !== false) continue;
-      this.#queue.splice(i, 1)[0]?.handler({ outcome: "unsent", why: "" });
+      if (this.#queue[i]?.command.mayBeSent?.() !== false) continue;
+      this.#queue.splice(i, 1)[0]?.command.handler({ outcome: "unsent", why: "" });
     }
   }
 
@@ -144,7 +155,7 @@ export class AgentClient {
     const current = this.#current;
     this.#current = null;
     current?.handler({ outcome: "closed" });
-    for (const command of this.#queue.splice(0)) command.handler({ outcome: "closed" });
+    for (const { command } of this.#queue.splice(0)) command.handler({ outcome: "closed" });
   }
 
   #beginSync(nowNs: number): void {
@@ -161,30 +172,31 @@ export class AgentClient {
 
   #next(nowNs: number): void {
     while (this.#stage === "ready" && this.#current === null) {
-      const command = this.#queue.shift();
-      if (command === undefined) {
+      const next = this.#queue.shift();
+      if (next === undefined) {
         this.#deadlineNs = NEVER;
         return;
       }
+      const { command, line } = next;
       if (command.mayBeSent?.() === false) {
         command.handler({ outcome: "unsent", why: "" });
         continue;
       }
       this.#current = command;
       this.#deadlineNs = nowNs + command.limitNs;
-      const { name, args } = command;
-      const message = args === undefined ? { execute: name } : { execute: name, arguments: args };
-      this.#send(this.#encoder.encode(`${JSON.stringify(message)}\n`));
+      this.#send(line);
     }
   }
 
-  #onLine(bytes: Uint8Array): void {
+  #onLine(bytes: Uint8Array, isLast: boolean): void {
     if (this.#stage === "syncing") return this.#onSyncLine(bytes);
     const current = this.#current;
     // An unexpected line: the rest of an answer that was given up.
     if (current === null) return;
-    const message = this.#parse(bytes, 0);
     this.#current = null;
+    // The agent goes on while this answer is read. What came behind it would be taken for the next answer.
+    if (isLast && this.#queue[0]?.command.mayBeSent?.() !== false) this.#next(this.#nowNs);
+    const message = this.#parse(bytes, 0);
     if (message === undefined) {
       return current.handler({ outcome: "error", text: "its answer is not JSON" });
     }

@@ -15,8 +15,12 @@ const NEWLINE = 0x0a;
 
 /** The receiver of lines. */
 export interface AgentLineSink {
-  /** A complete line without its end, borrowed for the call. */
-  onLine(bytes: Uint8Array): void;
+  /**
+   * A complete line without its end, borrowed for the call.
+   *
+   * @param isLast nothing came behind it so far
+   */
+  onLine(bytes: Uint8Array, isLast: boolean): void;
   /** A line that was too long has ended. */
   onLongLine(): void;
 }
@@ -40,8 +44,8 @@ export class AgentLines {
       const end = found < 0 ? bytes.length : found;
       this.#keep(bytes.subarray(from, end));
       if (found < 0) return;
-      this.#finish();
       from = found + 1;
+      this.#finish(from === bytes.length);
     }
   }
 
@@ -67,7 +71,7 @@ export class AgentLines {
     this.#stored = needed;
   }
 
-  #finish(): void {
+  #finish(isLast: boolean): void {
     const { length } = this.#store;
     const wasTooLong = this.#isTooLong;
     const line = this.#store.subarray(0, this.#stored);
@@ -75,6 +79,6 @@ export class AgentLines {
     // The buffer of a long line is not kept.
     if (length > KEEP_BYTES) this.#store = new Uint8Array(FIRST_BYTES);
     if (wasTooLong) this.#sink.onLongLine();
-    else if (line.length > 0) this.#sink.onLine(line);
+    else if (line.length > 0) this.#sink.onLine(line, isLast);
   }
 }

@@ -109,3 +109,55 @@ Deno.test("agent: an answer without end is passed over, and the next one counts"
   rig.say('{"return": {}}');
   assertEquals(rig.told, ["long: too-long", "next: done"]);
 });
+
+Deno.test("agent: the next command is on its way before an answer is read, and a second answer is nobody's", () => {
+  const rig = new Rig();
+  const sentBefore: number[] = [];
+  const told: AgentReply[] = [];
+  const ask = (name: string) => {
+    const handler = (reply: AgentReply) => {
+      sentBefore.push(rig.sent.length);
+      told.push(reply);
+    };
+    rig.client.execute({ name, args: { name }, limitNs: 100, handler }, 0);
+  };
+  for (const name of ["a", "b", "c", "d"]) ask(name);
+  rig.sync();
+  const line = (name: string) => `{"execute":"${name}","arguments":{"name":"${name}"}}`;
+  assertEquals(rig.sent.slice(1), [line("a")]);
+  rig.say('{"return": 1}');
+  assertEquals([sentBefore, rig.sent.at(-1)], [[3], line("b")]);
+  // Two at once: the first answers "b"; before "c" is sent, nothing can answer it.
+  rig.say('{"return": 2}\n{"return": 22}');
+  assertEquals([told.length, rig.sent.at(-1)], [2, line("c")]);
+  // Half of one is nobody's yet.
+  rig.client.receive(encoder.encode('{"return": '), 0);
+  assertEquals([told.length, rig.sent.at(-1)], [2, line("c")]);
+  rig.say("3}");
+  rig.say('{"return": 4}');
+  assertEquals(told, [1, 2, 3, 4].map((value) => ({ outcome: "done", value })));
+  assertEquals([rig.client.isIdle, rig.client.deadlineNs], [true, NEVER]);
+});
+
+Deno.test("agent: an answer is told, however the channel ends when the next command is sent", () => {
+  const told: string[] = [];
+  let isFull = false;
+  const client: AgentClient = new AgentClient(() => {
+    if (isFull) client.close();
+  });
+  const handler = (name: string) => ({ outcome }: AgentReply) => void told.push(`${name}: ${outcome}`);
+  let sync = "";
+  const random = Math.random;
+  Math.random = () => 0;
+  try {
+    client.execute({ name: "a", limitNs: 100, handler: handler("a") }, 0);
+    sync = '{"return": 1}\n';
+  } finally {
+    Math.random = random;
+  }
+  client.execute({ name: "b", limitNs: 100, handler: handler("b") }, 0);
+  client.receive(Uint8Array.from([0xff, ...encoder.encode(sync)]), 0);
+  isFull = true;
+  client.receive(encoder.encode('{"return": {}}\n'), 0);
+  assertEquals(told.toSorted(), ["a: done", "b: closed"]);
+});

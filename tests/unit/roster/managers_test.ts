@@ -169,7 +169,6 @@ const ROWS: readonly (readonly [who: string, line: string, said: Said])[] = [
       agent: "",
       missing: [
         'enable_debug and extra_monitor_socket = "qmp" (configuration.toml): the first is left to Kata',
-        "-device virtio-tablet-pci",
       ],
     },
   ],
@@ -188,13 +187,12 @@ const ROWS: readonly (readonly [who: string, line: string, said: Said])[] = [
       agent: "",
       missing: [
         'enable_debug and extra_monitor_socket = "qmp" (configuration.toml): the first is left to Kata',
-        "-device virtio-tablet-pci",
       ],
     },
   ],
   [
     "Kata Containers with a second monitor",
-    "-name sandbox-8f,debug-threads=on -machine q35,accel=kvm -qmp unix:fd=3,server=on,wait=off -qmp unix:path=/run/vc/vm/8f/extra-monitor.sock,server=on,wait=off -m 2048M,slots=10,maxmem=32099M -vga none -no-user-config -nodefaults -nographic --no-reboot -object memory-backend-ram,id=dimm1,size=2048M -numa node,memdev=dimm1 -device virtio-tablet-pci -pidfile /run/vc/vm/8f/pid",
+    "-name sandbox-8f,debug-threads=on -machine q35,accel=kvm -qmp unix:fd=3,server=on,wait=off -qmp unix:path=/run/vc/vm/8f/extra-monitor.sock,server=on,wait=off -m 2048M,slots=10,maxmem=32099M -vga none -no-user-config -nodefaults -nographic --no-reboot -object memory-backend-ram,id=dimm1,size=2048M -numa node,memdev=dimm1 -pidfile /run/vc/vm/8f/pid",
     {
       name: "sandbox-8f",
       manager: "kata",
