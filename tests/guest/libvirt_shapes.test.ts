@@ -149,6 +149,15 @@ async function noneOf({ daemon, web, isShared }: Shape): Promise<void> {
   }
 }
 
+/** Ends a domain's QEMU, if it still runs. */
+function endProcess(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 for (const shape of ["plain", "memfd", "monitor"] as const) {
   Deno.test(`libvirt: everything of a domain of virt-install's, ${shape}`, async () => {
     const worker = await compiledProgram("worker");
@@ -210,12 +219,7 @@ for (const shape of ["plain", "memfd", "monitor"] as const) {
       await lastOf(asked, client);
     } finally {
       // libvirtd may be away when something has failed.
-      const pid = await libvirt.pid("web");
-      try {
-        if (pid !== undefined) Deno.kill(pid, "SIGKILL");
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
+      endProcess(await libvirt.pid("web"));
       await serial[Symbol.asyncDispose]();
     }
   });
