@@ -79,6 +79,8 @@ export class OsError extends Fault {
   readonly errno: number;
   /** The errno's symbol: "ENOENT"; "E999" when the C library has no name for it. */
   readonly errnoName: string;
+  /** The reason in words, for a sentence: "No such file or directory (ENOENT)". */
+  readonly reason: string;
 
   /**
    * Describes a failed call.
@@ -95,6 +97,7 @@ export class OsError extends Fault {
       FAULT_CODES[number] ?? "refused",
       `Cannot ${call}: ${text} (${name})${remedy === undefined ? "" : `; ${remedy}`}`,
     );
+    this.reason = `${text} (${name})`;
     this.call = call;
     this.errno = number;
     this.errnoName = name;

@@ -58,7 +58,7 @@ function open(path: string): OwnedFd {
     return reopen(mark.fd, OPEN.READ_ONLY);
   } catch (error) {
     if (!(error instanceof OsError)) throw error;
-    throw new Fault("refused", `Cannot open ${path}: ${error.errnoName}`, { cause: error });
+    throw new Fault("refused", `Cannot open ${path}: ${error.reason}`, { cause: error });
   }
 }
 

@@ -156,7 +156,7 @@ function openForReading(process: HostProcess, file: OwnedFd): OwnedFd {
     // This attempt breaks a file lease of its owner, which ends after 45 s.
     throw new Fault(
       isOsError(error, "EAGAIN") ? "busy" : "refused",
-      `Cannot open the RAM of QEMU ${process.pid}: ${error.errnoName}; run as QEMU's user, or as root`,
+      `Cannot open the RAM of QEMU ${process.pid}: ${error.reason}; run as QEMU's user, or as root`,
       { cause: error },
     );
   }

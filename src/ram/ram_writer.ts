@@ -56,7 +56,7 @@ export class RamWriter implements Disposable {
       if (!(error instanceof OsError)) throw error;
       throw new Fault(
         "refused",
-        `Cannot open guest RAM for writing: ${error.errnoName}; run as QEMU's user, or as root`,
+        `Cannot open guest RAM for writing: ${error.reason}; run as QEMU's user, or as root`,
         {
           cause: error,
         },

@@ -14,6 +14,7 @@ import { FRAME } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import { type MachineOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 /** What a control knows: the roster, and each state that an endpoint went through. */
 class Watcher implements AsyncDisposable {
@@ -173,7 +174,7 @@ async function killed(vm: Qemu, watchers: readonly Watcher[], id: number): Promi
 async function detachedWhileOpen(daemon: DaemonProcess, vm: Qemu, id: number): Promise<void> {
   using control = new RawControl(daemon.socket, 1 << SOURCE.CORE);
   control.ask(control.frameOf(KIND.CMD_LEASE_STATUS, id, () => {}));
-  vm.kill("SIGSTOP");
+  await stopProcess(vm.pid);
   const open = askAll(control, id);
   await until("they are open", async () => await daemon.metric("vmsig_commands_open") >= 20);
   daemon.take("c");

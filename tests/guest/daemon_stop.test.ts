@@ -10,6 +10,7 @@ import { keyRecord } from "../../src/client/input_record.ts";
 import { keyCode } from "../../src/client/key_codes.ts";
 import { type Qemu, startFirmware } from "./qemu.ts";
 import { startSavedGuest } from "./saved_guest.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 const config = (vm: Qemu) =>
   `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\nmemory = "none"\ninput = "qmp"\n`;
@@ -61,7 +62,7 @@ Deno.test("a VM that stands still does not keep the daemon from stopping", async
   await using client = await daemon.connect("holder");
   await until("it is up", () => client.roster.list()[0]?.state === "up");
   const lease = await client.acquire("vm", "input");
-  vm.kill("SIGSTOP");
+  await stopProcess(vm.pid);
   const open = client.vmState("vm").then(() => "answered", (error: Error) => error.message);
   const { code, ms } = await daemon.stop();
   assertEquals(code, 0);

@@ -10,6 +10,7 @@ import { firstPatternError, patternWord } from "./pattern.ts";
 import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
 import { startSavedGuest, withoutPlaces } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 /** Whether a process with this pid exists. */
 async function alive(pid: number): Promise<boolean> {
@@ -213,11 +214,11 @@ Deno.test("guest: SIGSTOP silences it, SIGCONT brings it back, SIGKILL ends it w
   const vm = await startSavedGuest({ memory: "file" });
   const { pid, dir } = vm;
   try {
-    vm.kill("SIGSTOP");
+    await stopProcess(vm.pid);
     await assertRejects(() => vm.agent.request(["ping"], 300), GuestError, "took longer");
     vm.kill("SIGCONT");
     await vm.agent.request(["ping"]);
-    vm.kill("SIGSTOP");
+    await stopProcess(vm.pid);
   } finally {
     await vm[Symbol.asyncDispose]();
   }

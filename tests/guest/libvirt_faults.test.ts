@@ -10,6 +10,7 @@ import { Fault } from "../../src/base/fault.ts";
 import type { Client } from "../../src/client/client.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { Libvirtd } from "./libvirtd.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 /** Reached by a hang alone. */
 const LONG_MS = 180_000;
@@ -40,7 +41,7 @@ Deno.test("libvirt: QEMUs that stand still hold up no other domain, however many
   await using client = await daemon.connect("watches");
   for (const name of [...names, "runs"]) await isUp(client, libvirt.endpoint(name));
   const pids = await Promise.all(names.map((name) => libvirt.pid(name)));
-  for (const pid of pids) Deno.kill(pid as number, "SIGSTOP");
+  for (const pid of pids) await stopProcess(pid as number);
   try {
     for (const name of names) await isUp(client, libvirt.endpoint(name), "down");
     await until("the log tells it", () => daemon.logText.includes("QEMU does not answer through libvirt"));
@@ -97,7 +98,7 @@ Deno.test("libvirt: a libvirtd that stands still, or is killed in the middle of 
   await until("it answers", async () => await stateOf(client, web) === "running", LONG_MS);
   const from = daemon.logText.length;
   const pid = await libvirt.pid("web") as number;
-  Deno.kill(pid, "SIGSTOP");
+  await stopProcess(pid);
   const stopped = vmsig(["vm", web, "stop", "--socket", daemon.socket]);
   try {
     await daemon.says(/does not answer through libvirt/, from);

@@ -10,6 +10,7 @@
 import { Fault } from "../../src/base/fault.ts";
 import { exists } from "./content_cache.ts";
 import { until } from "../fixtures/daemon_process.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 /** Who runs it: nobody. */
 export const LIBVIRT_UID = 65_534;
@@ -192,7 +193,10 @@ export class Libvirtd implements AsyncDisposable {
     let hasEnded = false;
     this.#ended.then(() => hasEnded = true);
     await until("libvirtd has been started", () => hasEnded || pidIn(this.#pidPath) !== undefined);
-    if (!hasEnded) Deno.kill(pidIn(this.#pidPath) as number, signal);
+    if (hasEnded) return;
+    const pid = pidIn(this.#pidPath) as number;
+    if (signal === "SIGSTOP") await stopProcess(pid);
+    else Deno.kill(pid, signal);
   }
 
   /** A domain as another client of libvirt's has written it: virt-install's XML. */

@@ -15,6 +15,7 @@ import type { GuestProcess } from "./guest_process.ts";
 import { hostProcesses, ownProcesses, parseMaps, parseModules, plainName, statusKib } from "./mem_guest.ts";
 import { firstPatternError, patternWord } from "./pattern.ts";
 import type { Qemu as Guest } from "./qemu.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 const MIB = 2 ** 20;
 /** How long a guest that runs is looked at again before a difference counts. */
@@ -137,8 +138,8 @@ export function checkPattern(os: LinuxGuest, pid: number, base: number): void {
 /**
  * A whole scan makes QEMU no larger. It stands still meanwhile, so that only what we do can make it grow.
  */
-export function checkGrowth(vm: Guest, ram: QemuRam, pid: number): void {
-  vm.kill("SIGSTOP");
+export async function checkGrowth(vm: Guest, ram: QemuRam, pid: number): Promise<void> {
+  await stopProcess(vm.pid);
   try {
     const before = statusKib(vm.pid, "VmRSS");
     const os = found(ram);

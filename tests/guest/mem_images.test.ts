@@ -15,6 +15,7 @@ import { hostProcesses } from "./mem_guest.ts";
 import { startFirmware, startGuest } from "./qemu.ts";
 import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 const LINUX: readonly GuestFinder[] = [(memory) => findLinux(memory)];
 const VIDEO_HOLE = 0xa_0000;
@@ -51,7 +52,7 @@ for (const [machine, ramMiB] of [["q35", 3072], ["pc", 3584], ["pc", 512]] as co
     using viewed = openQemuRam(vm.pid, { flatView: text });
     assertEquals(viewed.layoutFrom, "flat-view");
     assert(!viewed.memory.isRam(VIDEO_HOLE) && ram.memory.isRam(VIDEO_HOLE));
-    vm.kill("SIGSTOP");
+    await stopProcess(vm.pid);
     try {
       using byPid = openTarget(`pid:${vm.pid}`, LINUX);
       using byFile = openTarget(`file:${vm.ramPath}`, LINUX);

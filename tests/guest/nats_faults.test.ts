@@ -15,6 +15,7 @@ import { daemonRoot } from "../fixtures/daemon_root.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
 import { natsOperator } from "../fixtures/nats_operator.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 const ROOT = daemonRoot();
 const DENO = ["run", "-A", "--no-check", "--config", `${ROOT}deno.json`];
@@ -246,7 +247,7 @@ Deno.test("nats: a reader that does not read is given up by the server, comes ba
   })();
   try {
     await until("the reader reads", () => said.includes("ready"));
-    reader.kill("SIGSTOP");
+    await stopProcess(reader.pid);
     await using publisher = await daemon.connect("publisher", { sources: [] });
     await using asker = await daemon.connect("asker", { sources: ["CORE"] });
     const endpoint = await asker.endpoint("stub0");

@@ -22,6 +22,7 @@ import { checkStamp } from "../fixtures/vgpu_stamp.ts";
 import type { GuestProcess } from "./guest_process.ts";
 import type { Qemu } from "./qemu.ts";
 import { startSavedGuest } from "./saved_guest.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 const WIDTH = 320;
 const HEIGHT = 200;
@@ -222,7 +223,7 @@ Deno.test("perception in the daemon: producers come, break their session, stand 
     (event) => event.as("FRAME_INFO")?.runEpoch === 4,
   );
 
-  vm.kill("SIGSTOP");
+  await stopProcess(vm.pid);
   await state(status, LOST);
   vm.kill("SIGCONT");
   await state(status, ALIVE, 4);

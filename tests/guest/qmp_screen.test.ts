@@ -14,6 +14,7 @@ import { READ } from "../../src/vgpu/vgpu_region.ts";
 import { until } from "../fixtures/daemon_process.ts";
 import { type Qemu, startFirmware } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 /** Waits until the firmware's screen has text. */
 async function firmwareHasWritten(vm: Qemu): Promise<void> {
@@ -71,7 +72,7 @@ Deno.test("qmp screen: a QEMU that ends is gone, and one that is stopped times o
   await using vm = await startFirmware({ qmpSockets: 2 });
   using screen = QmpScreen.open(vm.qmpPaths[0]!, { gapMs: 0 });
   using other = QmpConversation.open(vm.qmpPaths[1]!);
-  vm.kill("SIGSTOP");
+  await stopProcess(vm.pid);
   const late = assertThrows(() => other.execute("query-status", undefined, [], 200), Fault);
   assertEquals(late.code, "timed-out");
   vm.kill("SIGCONT");

@@ -92,6 +92,12 @@ for (const withEvents of [true, false]) {
       });
       const { text } = await vmsig(["vm", "to", "query", "--socket", daemon.socket]);
       assertEquals(text, "paused (migration, incoming)\n");
+      for (
+        const [word, told] of [["stop", "will be paused"], ["cont", "will run"]] as const
+      ) {
+        const said = await vmsig(["vm", "to", word, "--socket", daemon.socket]);
+        assertEquals(said.text, `to: ${told} when its migration has come in\n`);
+      }
       await go();
       const { PAUSED, RUNNING } = VM_STATE_NUMBER;
       await until("it has left", () => ways(seen, "from").some(([, , way]) => way === LEFT), 180_000);

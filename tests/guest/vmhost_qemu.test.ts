@@ -11,6 +11,7 @@ import { LIFE, SEAM_REASON, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../src/
 import { KIND } from "../../src/event/kind.ts";
 import { AdapterRig } from "../fixtures/adapter_rig.ts";
 import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 const { RUNNING, PAUSED, SHUTDOWN, RESET, POWERDOWN, CRASHED, SUSPENDED } = VM_STATE_NUMBER;
 const { NONE, HOST_REQUEST, GUEST_REQUEST, HOST_SIGNAL, PANIC } = VM_DETAIL;
@@ -200,7 +201,7 @@ Deno.test("VMHOST: SIGTERM is a shutdown by a host signal; SIGKILL only ends the
 Deno.test("VMHOST: SIGSTOP is noticed within 3 s, pending commands are answered, and it comes up again", async () => {
   await withVm({}, async (rig, qemu) => {
     await rig.forMs(300);
-    qemu.kill("SIGSTOP");
+    await stopProcess(qemu.pid);
     const stoppedMs = performance.now();
     const ticket = rig.operate(KIND.CMD_VM, VM_OP.QUERY);
     const down = await rig.event("SEAM_DOWN");

@@ -229,7 +229,7 @@ Deno.test("web: people with rules of their own share a VM, and are told who does
       await alice.keyboard.down("x");
       await until("x is down", () => /^event\d+ 1 45 1$/m.test(recorder.text), timeout);
       {
-        using _asleep = closeLid();
+        using _asleep = await closeLid();
         await until("x is released", () => /^event\d+ 1 45 0$/m.test(recorder.text), timeout);
         await until(
           "the lease is free",

@@ -4,6 +4,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { type Answer, DoorPeer, MEMBER, OTHER, runPeer, STRANGER } from "./door_peer.ts";
+import { stopProcess } from "../fixtures/stopped_process.ts";
 
 const REFUSED = 98;
 const WELCOME = 97;
@@ -129,7 +130,7 @@ Deno.test("descriptors whose close waits for an hour do not stop the loop", asyn
       await pinging(daemon, async () => {
         await using peer = DoorPeer.start(uid, daemon.socket, "linger");
         assertEquals(await peer.said(), "made");
-        daemon.kill("SIGSTOP");
+        await stopProcess(daemon.pid);
         try {
           await peer.goOn();
           assertEquals(await peer.said(), "sent");

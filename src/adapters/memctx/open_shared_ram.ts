@@ -96,7 +96,7 @@ function protect(pid: number, { id, sealed }: QemuBackend, fd: number): void {
     if ((mode & OTHERS_WRITE) === 0) return;
     throw new Fault(
       "refused",
-      `Cannot share the RAM of QEMU ${pid}: its memfd stays writable for others (${error.errnoName}); run the daemon as QEMU's user, or as root`,
+      `Cannot share the RAM of QEMU ${pid}: its memfd stays writable for others: ${error.reason}; run the daemon as QEMU's user, or as root`,
       { cause: error },
     );
   }

@@ -11,16 +11,20 @@ import { note } from "./note.ts";
 import { ProgressLine } from "./progress_line.ts";
 import { visible } from "./table.ts";
 
+/** Of a new file here: it may be one that not everybody in the guest may read. */
+const NEW_MODE = 0o600;
+
 /** The command. */
 export const cp: CommandModule = {
   args: { min: 2, max: 2 },
   details:
     `Copies one file through the QEMU guest agent: one argument is ENDPOINT:PATH, with an absolute path in the guest, the
 other a file here, or - for standard input or output. On a terminal it shows the progress. An existing file is
-replaced: here only once the copy is complete, in the guest while it is written. Modes and owners are not copied. If
-the target is a folder here, or a path in the guest that ends with a slash, the file keeps its name. If copying to
-the guest is interrupted, the incomplete file stays there, and its size is reported. Writing to the guest needs the
-agent lease, which is acquired for the command.`,
+replaced: here only once the copy is complete, in the guest while it is written. Modes and owners are not copied: a
+file that exists keeps its mode, and a new one here can be read by you alone. If the target is a folder here, or a
+path in the guest that ends with a slash, the file keeps its name. If copying to the guest is interrupted, the
+incomplete file stays there, and its size is reported. Writing to the guest needs the agent lease, which is
+acquired for the command.`,
   examples: [
     "cp install.sh web:/root/install.sh",
     "cp web:/var/log/syslog syslog",
@@ -45,7 +49,7 @@ agent lease, which is acquired for the command.`,
     await using agent = await AgentControl.of(client, ref);
     const bytes = source === undefined
       ? await upload(call, agent, from, inFolder(path, from))
-      : await download(call, agent, path, to === "-" ? to : await placeHere(to, path));
+      : await download(call, agent, path, to === "-" ? undefined : await placeHere(to, path));
     if (call.json) call.out.json({ endpoint: agent.endpoint, from, to, bytes });
   },
 };
@@ -69,19 +73,37 @@ function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Where a file from the guest is written: in a folder under its own name; never over a pipe or a device. */
-async function placeHere(to: string, path: string): Promise<string> {
-  let there: Deno.FileInfo;
-  try {
-    there = await Deno.stat(to);
-  } catch (error) {
-    // A missing file is made; other obstacles are reported when it is opened.
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return to;
+/** A file here that is written. */
+interface Place {
+  readonly path: string;
+  readonly mode: number;
+}
+
+/** Where a file from the guest goes: in a folder under its own name; never over a pipe or a device. */
+async function placeHere(to: string, path: string): Promise<Place> {
+  let place = to;
+  let there = await statOf(to);
+  if (there?.isDirectory === true) {
+    place = inFolder(to.endsWith("/") ? to : `${to}/`, path);
+    there = await statOf(place);
+    if (there?.isDirectory === true) throw new Fault("bad-argument", `Cannot write ${place}: it is a folder`);
   }
-  if (there.isDirectory) return inFolder(to.endsWith("/") ? to : `${to}/`, path);
-  if (there.isFile) return to;
-  throw new Fault("bad-argument", `Cannot write ${to}: it is not a plain file; - writes to standard output`);
+  if (there === undefined) return { path: place, mode: NEW_MODE };
+  if (there.isFile) return { path: place, mode: (there.mode ?? NEW_MODE) & 0o777 };
+  throw new Fault(
+    "bad-argument",
+    `Cannot write ${place}: it is not a plain file; - writes to standard output`,
+  );
+}
+
+/** What is there; undefined for nothing, and whatever is in the way is told when it is opened. */
+async function statOf(path: string): Promise<Deno.FileInfo | undefined> {
+  try {
+    return await Deno.stat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return undefined;
+  }
 }
 
 async function upload(call: Call, agent: AgentControl, from: string, path: string): Promise<number> {
@@ -127,25 +149,32 @@ async function send(
   return bytes;
 }
 
-async function download(call: Call, agent: AgentControl, path: string, to: string): Promise<number> {
+async function download(
+  call: Call,
+  agent: AgentControl,
+  path: string,
+  place: Place | undefined,
+): Promise<number> {
   let bytes = 0;
   using progress = new ProgressLine(call);
   const text = shown(path, undefined);
-  if (to === "-") {
+  if (place === undefined) {
     for await (const piece of agent.readFile(path, { signal: call.signal })) {
       call.out.bytes(piece);
       bytes += piece.length;
     }
     return bytes;
   }
+  const { path: to, mode } = place;
   const staging = `${to}.${crypto.randomUUID().slice(0, 8)}.part`;
-  using file = await openHere(staging, { write: true, createNew: true, mode: 0o600 }, to);
+  using file = await openHere(staging, { write: true, createNew: true, mode: NEW_MODE }, to);
   try {
     for await (const piece of agent.readFile(path, { signal: call.signal })) {
       for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
       bytes += piece.length;
       progress.show(() => text(bytes));
     }
+    if (mode !== NEW_MODE) await Deno.chmod(staging, mode);
     await Deno.rename(staging, to);
   } catch (error) {
     await Deno.remove(staging);

@@ -35,6 +35,12 @@ const DONE: Readonly<Record<VmOperation, string>> = {
   quit: "ended",
 };
 
+/** The same of a VM whose migration has not come in yet. */
+const AFTER_MIGRATION: Readonly<Partial<Record<VmOperation, string>>> = {
+  stop: "will be paused when its migration has come in",
+  cont: "will run when its migration has come in",
+};
+
 /** The command. */
 export const vm: CommandModule = {
   args: { min: 2, max: 3 },
@@ -49,6 +55,7 @@ export const vm: CommandModule = {
   },
   details:
     `query shows the VM's state and the reason for it. stop and cont pause and continue it, wakeup wakes it from suspend.
+If the VM is still migrating to this host, stop and cont take effect when the migration has completed.
 reset, powerdown and quit acquire the power lease for the command, and fail with "busy" if another control owns it.
 powerdown is a request to the guest: the command is done when the request was sent, not when the guest is off. Only
 the guest can suspend itself; suspend explains how to have it do so.
@@ -130,6 +137,9 @@ async function operate(call: Call, client: Client, ref: string, operation: VmOpe
   const name = client.roster.nameOf(answer.endpoint);
   const ack = answer.as("ACT_ACK");
   if (ack === undefined) throw new Fault("protocol-error", `Cannot ${operation} ${name}: no ACT_ACK came`);
+  const afterwards = AFTER_MIGRATION[operation];
+  // QEMU says yes at once, and does it when the VM that is coming has come.
+  const waits = afterwards !== undefined && (await client.vmState(ref, options)).migration === "incoming";
   if (call.json) {
     call.out.json({
       endpoint: answer.endpoint,
@@ -138,8 +148,9 @@ async function operate(call: Call, client: Client, ref: string, operation: VmOpe
       code: ack.code,
       detail: ack.detail,
       doneNs: ack.doneNs,
+      ...(waits ? { waitsFor: "migration" } : {}),
     });
-  } else call.out.line(`${visible(name)}: ${DONE[operation]}`);
+  } else call.out.line(`${visible(name)}: ${waits ? afterwards : DONE[operation]}`);
 }
 
 function timeoutOf(timeoutMs: number | undefined): { timeoutMs?: number } {

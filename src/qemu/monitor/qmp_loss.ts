@@ -116,7 +116,7 @@ export function tcpLoss(error: OsError): QmpLoss {
           "vmsigd.service allows unix sockets alone: use one, or add AF_INET and AF_INET6 to RestrictAddressFamilies= (systemctl edit vmsigd)",
       };
     default:
-      return { ...gone, code: CODE.refused, text: `cannot connect to QMP: ${error.errnoName}` };
+      return { ...gone, code: CODE.refused, text: `cannot connect to QMP: ${error.reason}` };
   }
 }
 
@@ -161,6 +161,6 @@ export function connectLoss(error: unknown, isSocket = true): QmpLoss {
     case ERRNO.EPROTOTYPE:
       return { ...wrong, text: "the QMP path is not a stream socket" };
     default:
-      return { ...gone, code: CODE.refused, text: `cannot connect to QMP: ${error.errnoName}` };
+      return { ...gone, code: CODE.refused, text: `cannot connect to QMP: ${error.reason}` };
   }
 }

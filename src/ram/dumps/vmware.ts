@@ -4,6 +4,7 @@
  * memory is a plain image (as in volatility3's VMware layer).
  * @module
  */
+import { isOsError } from "../../../ffi/os_error.ts";
 import { Fault } from "../../base/fault.ts";
 import { readU64 } from "../../base/layout.ts";
 import { MAX_CORE_SEGMENTS } from "../../base/limits.ts";
@@ -78,7 +79,7 @@ function siblingOf(stem: string, ending: string): ImageFile | undefined {
   try {
     return openImageFile(stem + ending);
   } catch (error) {
-    if (error instanceof Fault && error.message.endsWith("ENOENT")) return undefined;
+    if (error instanceof Fault && isOsError(error.cause, "ENOENT")) return undefined;
     throw error;
   }
 }

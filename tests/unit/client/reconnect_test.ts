@@ -6,6 +6,7 @@ import { connect, type ConnectOptions } from "../../../src/client/connect.ts";
 import type { Client } from "../../../src/client/client.ts";
 import type { EventStream } from "../../../src/client/event_stream.ts";
 import { DaemonProcess } from "../../fixtures/daemon_process.ts";
+import { stopProcess } from "../../fixtures/stopped_process.ts";
 
 const FAST = { firstMs: 10, mostMs: 50 };
 
@@ -56,7 +57,7 @@ Deno.test("a daemon that is killed and started again: the streams go on behind a
       const { sources, control } = client.grant;
       const lease = await client.acquire("stub0", "power", { ttlMs: 60_000 });
       // A command that the daemon never gets to answer.
-      daemon.kill("SIGSTOP");
+      await stopProcess(daemon.pid);
       const inFlight = assertRejects(() => client.vmState("stub1"), Fault, "may or may not have done it");
       await daemon.crash();
       assertEquals((await inFlight as Fault).code, "unreachable");

@@ -10,6 +10,7 @@ import { power, vmState } from "../../../src/mcp/power_tools.ts";
 import { Seat } from "../../../src/mcp/seat.ts";
 import type { Tool, ToolAnswer, ToolHost } from "../../../src/mcp/tool.ts";
 import { DaemonProcess, until } from "../../fixtures/daemon_process.ts";
+import { stopProcess } from "../../fixtures/stopped_process.ts";
 
 /** What a daemon or a QEMU on a busy machine may well take, ms: more than a client waited until now. */
 const SLOW_MS = 6000;
@@ -84,15 +85,8 @@ Deno.test("mcp: what is confirmed late has been done, and is not told to have fa
   assert(vm !== undefined);
   const { signal } = new AbortController();
   await seat.withInput(vm.endpoint, signal, () => Promise.resolve());
-  Deno.kill(daemon.pid, "SIGSTOP");
+  await stopProcess(daemon.pid);
   try {
-    await until(
-      "all its threads stand still",
-      () =>
-        [...Deno.readDirSync(`/proc/${daemon.pid}/task`)].every(({ name }) =>
-          / T /.test(Deno.readTextFileSync(`/proc/${daemon.pid}/task/${name}/stat`))
-        ),
-    );
     const asked = Promise.all([
       seat.withInput(vm.endpoint, signal, (input) => input.move(1, 1)),
       called(seat, vmState, { vm: vm.name }),

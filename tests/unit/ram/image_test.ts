@@ -200,7 +200,11 @@ Deno.test("targets: words that are none, files that are no memory, raw images", 
       assertThrows(() => openTarget(word, [NOTHING]), Fault, "say pid:N");
     }
     assertEquals(["pid:1", "file:x", "vm1", "profile:x"].map(isTarget), [true, true, false, false]);
-    assertThrows(() => openTarget(`file:${folder}/none`, [NOTHING]), Fault, "ENOENT");
+    assertThrows(
+      () => openTarget(`file:${folder}/none`, [NOTHING]),
+      Fault,
+      "none: No such file or directory (ENOENT)",
+    );
     assertThrows(() => openTarget(`file:${folder}`, [NOTHING]), Fault, "no regular file");
     assertThrows(() => openTarget(file("short", new Uint8Array(100)), [NOTHING]), Fault, "whole pages");
     assertThrows(() => openTarget(file("empty", new Uint8Array(0)), [NOTHING]), Fault, "whole pages");
