@@ -5,7 +5,8 @@
  */
 import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { listenUnix, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
+import { SocketFile } from "../../ffi/socket_file.ts";
+import { SOCKET } from "../../ffi/unix_socket.ts";
 import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
@@ -18,9 +19,7 @@ export class ControlSocketFile {
   readonly path: string;
   readonly #log: Log;
   #admitsOthers: boolean;
-  #socket: OwnedFd;
-  /** Identifies our file; null while there is none. */
-  #inode: number | null = null;
+  #file: SocketFile;
 
   /**
    * Starts listening.
@@ -32,12 +31,12 @@ export class ControlSocketFile {
     this.path = path;
     this.#log = log;
     this.#admitsOthers = admitsOthers;
-    this.#socket = this.#listen();
+    this.#file = this.#listen();
   }
 
   /** The listening socket, borrowed. */
   get socket(): OwnedFd {
-    return this.#socket;
+    return this.#file.socket;
   }
 
   /** The folder of the socket. */
@@ -53,12 +52,7 @@ export class ControlSocketFile {
 
   /** Whether the file at this path is our socket. */
   get isThere(): boolean {
-    try {
-      return this.#inode !== null && Deno.lstatSync(this.path).ino === this.#inode;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-      throw error;
-    }
+    return this.#file.isThere;
   }
 
   /** Sets whether other users may open the socket file, after the rules have changed. */
@@ -83,30 +77,26 @@ export class ControlSocketFile {
    */
   listenAgain(onListening: (socket: OwnedFd) => void): void {
     Deno.mkdirSync(this.folder, { recursive: true, mode: 0o755 });
-    const before = this.#socket;
-    this.#socket = this.#listen();
-    assert(this.#socket !== before, "a new socket listens");
-    onListening(this.#socket);
-    before.close();
+    const before = this.#file;
+    this.#file = this.#listen();
+    onListening(this.#file.socket);
+    // Not disposed of: the new file may have the inode of the old one, and has to stay.
+    before.socket.close();
   }
 
   /** Closes the socket and removes its file, if it is still ours. */
   close(): void {
-    assert(this.#inode !== null, "a socket is closed once");
-    if (this.isThere) unlinkSocket(this.path);
-    this.#inode = null;
-    this.#socket.close();
+    assert(!this.#file.socket.closed, "a socket is closed once");
+    this.#file[Symbol.dispose]();
   }
 
   get #mode(): number {
     return this.#admitsOthers ? 0o666 : 0o600;
   }
 
-  #listen(): OwnedFd {
+  #listen(): SocketFile {
     try {
-      const socket = listenUnix(this.path, SOCKET.SEQPACKET, { mode: this.#mode, backlog: BACKLOG });
-      this.#inode = Deno.lstatSync(this.path).ino;
-      return socket;
+      return new SocketFile(this.path, SOCKET.SEQPACKET, { mode: this.#mode, backlog: BACKLOG });
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
       const remedy = ["EACCES", "EPERM", "EROFS"].includes(error.errnoName)

@@ -9,6 +9,7 @@ import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../qemu/monitor/qmp_link.ts";
 import type { VmWays } from "../qemu/monitor/vm_ways.ts";
 import type { QmpTransport } from "../qemu/monitor/qmp_transport.ts";
+import type { PeerTrust } from "../qemu/monitor/peer_trust.ts";
 import { transportTo } from "../qemu/monitor/transport_to.ts";
 import { makeAdapters } from "../adapters/makers.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
@@ -38,6 +39,8 @@ export interface EndpointMakerOptions {
   readonly hostTransportTo: (place: string) => QmpTransport | undefined;
   /** Access of the host integration to the VM of a process. */
   readonly waysOf: (pid: number) => VmWays | undefined;
+  /** Who may connect as a QEMU, where the daemon listens for one. */
+  readonly trust: PeerTrust;
   /** Called when a control wants pictures. */
   readonly onFrameWanted: () => void;
 }
@@ -80,12 +83,13 @@ export class EndpointMaker {
   }
 
   #linkOf({ name, expected }: PlannedEndpoint, place: string): QmpLink {
-    const { loop, log, hostTransportTo, waysOf } = this.#options;
+    const { loop, hostTransportTo, waysOf, trust } = this.#options;
+    const log = this.#options.log.for(`qmp[${name}]`);
     return new QmpLink({
-      path: hostTransportTo(place) ?? transportTo(place),
+      path: hostTransportTo(place) ?? transportTo(place, { loop, log, trust }),
       waysOf,
       loop,
-      log: log.for(`qmp[${name}]`),
+      log,
       ...expected === undefined ? {} : { expected },
     });
   }

@@ -24,6 +24,7 @@ import { ControlSocketWatch } from "./control_socket_watch.ts";
 import { type HostMakers, Hosts } from "../hosts/makers.ts";
 import { EndpointDiscovery } from "./endpoint_discovery.ts";
 import type { EndpointMaker } from "./endpoint_maker.ts";
+import { PeerTrust } from "../qemu/monitor/peer_trust.ts";
 import { submitForeign } from "./foreign_event.ts";
 import { sweepHeld } from "./held_sweep.ts";
 import type { FoundVm } from "./host_watch.ts";
@@ -107,10 +108,13 @@ export class LoopDaemon {
       openRam: (call) => report({ type: "open-ram", call }),
       closeRam: (fds) => report({ type: "close-ram", fds }),
     }, log.for("scan"));
+    const isTrusted = (uid: number, users: readonly string[]): boolean =>
+      uid === 0 || uid === Deno.uid() || isOneOf(uid, users, admission.users);
+    const trust = new PeerTrust(config.discovery.users ?? [], isTrusted);
     const hosts = new Hosts(config.hosts, makers, {
       loop,
       log,
-      isTrusted: (uid, users) => uid === 0 || uid === Deno.uid() || isOneOf(uid, users, admission.users),
+      isTrusted,
       onVms: (host, vms) => this.#discovery.hosted(host, vms),
     });
     this.#hosts = hosts;
@@ -127,6 +131,7 @@ export class LoopDaemon {
           extents: () => this.#extents,
           hostTransportTo: (place) => hosts.transportTo(place),
           waysOf: (pid) => hosts.waysOf(pid),
+          trust,
           onFrameWanted: () => report({ type: "frames-wanted" }),
         });
       },
@@ -158,7 +163,10 @@ export class LoopDaemon {
         listening.admitOthers(admission.admitsOthers);
       },
       policy: (rules) => applyPolicies(core, rules),
-      making: (next) => (this.#extents = next.write),
+      making: (next) => {
+        this.#extents = next.write;
+        trust.replace(next.discovery.users ?? []);
+      },
       endpoints: (endpoints) => this.#discovery.reconfigure(endpoints),
       channels: (channels) => this.#serveChannels(channels),
       grants: () => regranter.run(),

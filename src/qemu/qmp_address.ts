@@ -1,12 +1,15 @@
 /**
- * Parses a monitor's address as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A
- * HOST is an IP address or `localhost`, because the loop that connects cannot wait for a name server.
+ * Parses a monitor's address as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, `listen:/run/web.qmp`
+ * (QEMU connects there, and vmsig listens), or `libvirt:NAME`. A HOST is an IP address or `localhost`,
+ * because the loop that connects cannot wait for a name server.
  * @module
  */
 
 /** An address. */
 export type QmpAddress =
   | { readonly kind: "unix"; readonly path: string }
+  /** QEMU is the client: vmsig listens at this path. */
+  | { readonly kind: "listen"; readonly path: string }
   /** The monitor of a VM that a host integration knows by this name. */
   | { readonly kind: "host"; readonly host: string; readonly vm: string }
   | {
@@ -20,6 +23,8 @@ export type QmpAddress =
 
 /** Longest path of a unix socket, in bytes. */
 const MAX_PATH_BYTES = 107;
+/** Before the path at which vmsig listens. */
+export const LISTEN_PREFIX = "listen:";
 const LOCALHOST: readonly string[] = ["127.0.0.1", "::1"];
 
 /**
@@ -33,6 +38,7 @@ export function readQmpAddress(
   hosts: readonly string[],
 ): QmpAddress | { readonly kind: "invalid"; readonly why: string } {
   if (text.startsWith("tcp:")) return readTcp(text);
+  if (text.startsWith(LISTEN_PREFIX)) return readListen(text);
   const host = hosts.find((name) => text.startsWith(`${name}:`));
   if (host !== undefined) {
     const vm = text.slice(host.length + 1);
@@ -41,15 +47,36 @@ export function readQmpAddress(
       : invalid(`names no VM of ${host}; it must be ${host}:NAME, as ${host} itself tells the name`);
   }
   if (!text.startsWith("/")) {
-    const forms = ["an absolute path", "tcp:HOST:PORT", ...hosts.map((name) => `${name}:NAME`)];
+    const forms = [
+      "an absolute path",
+      "tcp:HOST:PORT",
+      "listen:/PATH",
+      ...hosts.map((name) => `${name}:NAME`),
+    ];
     const last = forms.pop();
     return invalid(`is ${text}, and must be ${forms.join(", ")} or ${last}`);
   }
-  if (text.includes("\0")) return invalid("has a NUL character inside");
-  if (new TextEncoder().encode(text).length > MAX_PATH_BYTES) {
-    return invalid(`is longer than the ${MAX_PATH_BYTES} bytes that a socket's path may have`);
+  const defect = pathDefect(text);
+  return defect === "" ? { kind: "unix", path: text } : invalid(defect);
+}
+
+/** What is wrong with the path of a socket, as the end of a sentence; "" if nothing is. */
+function pathDefect(path: string): string {
+  if (path.includes("\0")) return "has a NUL character inside";
+  return new TextEncoder().encode(path).length > MAX_PATH_BYTES
+    ? `is longer than the ${MAX_PATH_BYTES} bytes that a socket's path may have`
+    : "";
+}
+
+function readListen(text: string): ReturnType<typeof readQmpAddress> {
+  const path = text.slice(LISTEN_PREFIX.length);
+  if (!path.startsWith("/") || path.endsWith("/")) {
+    return invalid(
+      `is ${text}, and must be listen:/PATH, the unix socket to which QEMU connects: over TCP nobody could tell which user connects`,
+    );
   }
-  return { kind: "unix", path: text };
+  const defect = pathDefect(path);
+  return defect === "" ? { kind: "listen", path } : invalid(defect);
 }
 
 function readTcp(text: string): ReturnType<typeof readQmpAddress> {

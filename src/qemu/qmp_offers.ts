@@ -12,6 +12,8 @@ export interface QmpOffer {
   readonly path: string;
   /** Whether QEMU listens there (rather than connects to it). */
   readonly listens: boolean;
+  /** True if it connects, and again whenever the connection ends; omitted otherwise. */
+  readonly reconnects?: true;
 }
 
 /** The QMP sockets; those of -qmp first, then those of -mon. */
@@ -27,7 +29,8 @@ export function qmpOffersOf(line: CommandLine): QmpOffer[] {
     if (socket === undefined || path === undefined || offers.length === MAX_QEMU_MONITORS) return;
     // An abstract socket has no path, and thus no permissions.
     if (isOn(socket.get("abstract"))) return;
-    offers.push({ path, listens: isOn(socket.get("server")) });
+    const listens = isOn(socket.get("server"));
+    offers.push({ path, listens, ...!listens && isReconnecting(socket) ? { reconnects: true } : {} });
   };
   for (const text of [...line.texts("qmp"), ...line.texts("qmp-pretty")]) {
     if (text.startsWith("unix:")) offer(line.take(text.slice("unix:".length), "path"));
@@ -37,6 +40,11 @@ export function qmpOffersOf(line: CommandLine): QmpOffer[] {
     if (monitor.get("mode") === "control") offer(socketOf(chardevs, monitor.get("chardev")));
   }
   return offers;
+}
+
+/** The key is in seconds, and in ms from QEMU 9.2 on. */
+function isReconnecting(socket: Properties): boolean {
+  return [socket.get("reconnect"), socket.get("reconnect-ms")].some((pause) => Number(pause ?? 0) > 0);
 }
 
 function socketOf(chardevs: ReadonlyMap<string, Properties>, id: string | undefined): Properties | undefined {

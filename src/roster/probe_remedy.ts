@@ -4,7 +4,8 @@
  * @module
  */
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
-import { isLibvirts, type VmManager } from "../qemu/vm_manager.ts";
+import { isLibvirts, isManagersOwn, type VmManager } from "../qemu/vm_manager.ts";
+import { LISTEN_PREFIX } from "../qemu/qmp_address.ts";
 import { limaOptions, quickemuOptions } from "../ram/ram_remedy.ts";
 import { cleanName } from "./endpoint_name.ts";
 import type { QemuSetup } from "./qemu_command_line.ts";
@@ -41,10 +42,11 @@ export function missingOf({ pid, uid, setup }: Lacking, hasMonitor: boolean): st
 
 /** What gives a VM a monitor of ours. */
 function monitorRemedy(
-  { manager, tcpMonitor }: QemuSetup,
+  setup: QemuSetup,
   name: string,
   { pid, uid }: { readonly pid: number; readonly uid: number },
 ): string {
+  const { manager, tcpMonitor } = setup;
   const option = `${OWN_MONITOR}${name}.qmp,server=on,wait=off`;
   switch (manager) {
     case "libvirt":
@@ -67,10 +69,23 @@ function monitorRemedy(
     case "quickemu":
       return quickemuOptions(option);
     default:
-      return tcpMonitor === ""
-        ? option
-        : `an [[endpoint]] with qmp = "${tcpMonitor}" in vmsigd.toml: a monitor over TCP is used where it is named`;
+      if (tcpMonitor !== "") {
+        return `an [[endpoint]] with qmp = "${tcpMonitor}" in vmsigd.toml: a monitor over TCP is used where it is named`;
+      }
+      return clientRemedy(setup) ?? option;
   }
+}
+
+/** Paths that can be typed as they are: a command line may hold any bytes. */
+const PLAIN_PATH = /^\/[\w.+@:/-]{1,106}$/;
+
+/** What lets a monitor in that connects to a socket by itself; undefined without one. */
+function clientRemedy({ qmp }: QemuSetup): string | undefined {
+  const client = qmp.find(({ path, listens }) => !listens && PLAIN_PATH.test(path) && !isManagersOwn(path));
+  if (client === undefined) return undefined;
+  return `an [[endpoint]] with qmp = "${LISTEN_PREFIX}${client.path}" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does${
+    client.reconnects === true ? "" : "; reconnect=1 in its -chardev has it connect again"
+  }`;
 }
 
 function deviceRemedy(manager: VmManager, device: "keyboard" | "tablet"): string {

@@ -90,6 +90,13 @@ class Scene implements AsyncDisposable {
     return path;
   }
 
+  /** A real QEMU of a user that connects to where the daemon listens, again each second. */
+  client(uid: number, path: string): void {
+    const chardev = `socket,id=m,path=${path},server=off,reconnect=1`;
+    const args = ["-machine", "none", "-display", "none", "-nodefaults", "-chardev", chardev];
+    this.#start(uid, [QEMU_NAME, ...args, "-mon", "chardev=m,mode=control"]);
+  }
+
   /** A process that only says that it is a QEMU with these arguments; its number. */
   async impostor(uid: number, args: readonly string[]): Promise<number> {
     const { pid } = this.#start(uid, [`${this.folder}/${QEMU_NAME}`, ...args]);
@@ -241,6 +248,28 @@ hostile(
     await daemon.reload(configText("", [ALICE, EVE]));
     assertEquals(peer.commands, []);
     assertEquals(daemon.logText.split("another process listens").length, 2, "told once");
+  },
+);
+
+hostile(
+  "where the daemon listens for a QEMU, a user who is not trusted is put out at once, and told of once",
+  async (scene) => {
+    const path = `${scene.folder}/web.qmp`;
+    const daemon = await scene.daemon({
+      probeUsers: [ALICE],
+      config: `[[endpoint]]\nname = "web"\nqmp = "listen:${path}"\n`,
+    });
+    await daemon.says(/listening for QEMU/);
+    // A QEMU like any other, of somebody who has nothing to say here.
+    scene.client(EVE, path);
+    await daemon.says(new RegExp(`its user is not trusted.* uid=${EVE}`));
+    const [row, ...more] = await rows(daemon);
+    assertEquals([row?.name, row?.state === "up", more.length], ["web", false, 0]);
+    scene.client(ALICE, path);
+    await isUp(daemon, "web");
+    await daemon.reload(configText(`[[endpoint]]\nname = "web"\nqmp = "listen:${path}"\n`, [ALICE]));
+    assertEquals((Deno.statSync(path).mode ?? 0) & 0o777, 0o666);
+    assertEquals(daemon.logText.split("its user is not trusted").length, 2, "told once");
   },
 );
 

@@ -20,6 +20,8 @@ export interface LinkConnectorListener {
   onConnected(way: QmpWay, peer: QmpPeer): void;
   /** Somebody else listens there. */
   onImpostor(loss: QmpLoss): void;
+  /** Nobody has connected yet; {@linkcode LinkConnector.start} is called again when somebody has. */
+  onAwaited(): void;
   /** There is no connection. */
   onFailed(loss: QmpLoss): void;
   /** A callback threw. */
@@ -78,6 +80,10 @@ export class LinkConnector implements ReadyHandler {
     switch (attempt.outcome) {
       case "failed":
         return this.#listener.onFailed(attempt.loss);
+      case "occupied":
+        return this.#listener.onImpostor(attempt.loss);
+      case "awaited":
+        return this.#listener.onAwaited();
       case "connecting":
         this.#pending = attempt.socket;
         return this.#loop.watch(attempt.socket.fd, OUT, this);

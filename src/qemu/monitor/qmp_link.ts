@@ -7,13 +7,16 @@
  * - A silent QEMU (SIGSTOP) keeps its connection: the link is down until QEMU sends something, and then up
  *   again. The same applies to a monitor that another client uses: QEMU greets as soon as that one leaves,
  *   and no timer runs until then.
+ * - Where QEMU is the client (`arrivals` of the transport), the link waits without a timer until it connects.
+ *   Somebody who connects and never greets makes room for the next one.
  *
- * Its parts: connecting (link_connector.ts, qmp_transport.ts), one connection (qmp_session.ts), users
- * (link_users.ts), commands (link_commands.ts), heartbeats (link_pulse.ts), pauses (link_pauses.ts).
+ * Its parts: states (link_stage.ts), connecting (link_connector.ts, qmp_transport.ts), one connection
+ * (qmp_session.ts), users (link_users.ts), commands (link_commands.ts), heartbeats (link_pulse.ts), pauses
+ * (link_pauses.ts).
  * @module
  */
 import { assert } from "../../base/assert.ts";
-import { MS, NEVER, SECOND } from "../../base/clock.ts";
+import { NEVER } from "../../base/clock.ts";
 import { messageOf } from "../../base/fault.ts";
 import { type Log, SILENT } from "../../base/log.ts";
 import { hasEnded } from "../../ram/process_end.ts";
@@ -26,16 +29,16 @@ import type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
 import { LinkOutlook } from "./link_outlook.ts";
 import { LinkPauses } from "./link_pauses.ts";
 import { LinkPulse, QUIET_NS } from "./link_pulse.ts";
+import { doorOf, LIMIT_NS, type LinkStage, type QmpLinkState, silenceOf, STAGE } from "./link_stage.ts";
 import { LinkUsers, type QmpLinkUser } from "./link_users.ts";
 import type { DeadlineHandler, MonitorLoop } from "./monitor_loop.ts";
 import {
+  AWAITED,
   FLOOD,
-  HELD,
   PEER_CLOSED,
   PROCESS_GONE,
   protocolLoss,
   type QmpLoss,
-  STALE,
   TCP_SILENT,
 } from "./qmp_loss.ts";
 import { QmpSession, type QmpWay } from "./qmp_session.ts";
@@ -44,25 +47,8 @@ import { UnixTransport } from "./unix_transport.ts";
 import type { VmWays } from "./vm_ways.ts";
 
 export type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
+export type { QmpLinkState } from "./link_stage.ts";
 export type { QmpLinkUser } from "./link_users.ts";
-
-/** The state of a link, with its open resources. */
-type LinkStage =
-  | { readonly at: "idle" | "pausing" | "connecting" }
-  /** With a connection: in `held` or `stale` the peer is silent, in `ending` the stream has ended. */
-  | { readonly at: "opening" | "held" | "up" | "stale" | "ending"; readonly session: QmpSession };
-
-/** The name of the state. */
-export type QmpLinkState = "idle" | "pausing" | "connecting" | "opening" | "held" | "up" | "stale" | "ending";
-
-const CONNECT_NS = 2.75 * SECOND;
-const GREETING_NS = SECOND;
-const FIRST_ANSWER_NS = 2.75 * SECOND;
-/** How long an ended stream waits for the end of its process, which is releasing its guest's RAM, ns. */
-const PROCESS_END_NS = 300 * MS;
-const IDLE: LinkStage = { at: "idle" };
-const PAUSING: LinkStage = { at: "pausing" };
-const CONNECTING: LinkStage = { at: "connecting" };
 
 /** A monitor. */
 export class QmpLink implements DeadlineHandler {
@@ -77,7 +63,7 @@ export class QmpLink implements DeadlineHandler {
   readonly #users = new LinkUsers();
   readonly #pulse: LinkPulse;
   readonly #pauses = new LinkPauses();
-  #stage: LinkStage = IDLE;
+  #stage: LinkStage = STAGE.IDLE;
   #generation = 0;
   #peer: QmpPeer = UNKNOWN_PEER;
   #version = "";
@@ -97,6 +83,11 @@ export class QmpLink implements DeadlineHandler {
       onConnected: (way, peer) => this.#open(way, peer),
       onImpostor: (loss) => this.#refuse(loss),
       onFailed: (loss) => this.#lose(loss),
+      onAwaited: () => {
+        this.#stage = STAGE.WAITING;
+        this.#due(NEVER);
+        this.#tellDown(this.outlook.explained(AWAITED));
+      },
       onFault,
     });
     const client = () => this.#stage.at === "up" ? this.#stage.session.client : undefined;
@@ -157,7 +148,7 @@ export class QmpLink implements DeadlineHandler {
   use(user: QmpLinkUser): void {
     this.#users.add(user);
     const { loss } = this.#users;
-    if (this.#stage.at === "idle") this.#connect();
+    if (this.#stage.at === "idle") this.#begin();
     else if (this.#stage.at === "up") {
       this.#stage.session.askStatus((status) => this.#tellUp(user, status));
     } else if (loss !== null) user.onLinkDown(loss);
@@ -167,7 +158,8 @@ export class QmpLink implements DeadlineHandler {
   leave(user: QmpLinkUser): void {
     if (!this.#users.remove(user) || !this.#users.isEmpty) return;
     this.#drop();
-    this.#stage = IDLE;
+    this.#transport.arrivals?.end();
+    this.#stage = STAGE.IDLE;
     this.#users.forgetLoss();
     this.#pauses.reset();
   }
@@ -237,10 +229,16 @@ export class QmpLink implements DeadlineHandler {
     }
   }
 
+  #begin(): void {
+    const door = doorOf(() => this.state, () => this.#connect(), (loss) => this.#lose(loss));
+    this.#transport.arrivals?.begin(door);
+    this.#connect();
+  }
+
   #connect(): void {
     assert(this.#session === undefined, "a link has one connection");
-    this.#stage = CONNECTING;
-    this.#due(this.#loop.clock.nowNs() + CONNECT_NS);
+    this.#stage = STAGE.CONNECTING;
+    this.#due(this.#loop.clock.nowNs() + LIMIT_NS.CONNECT);
     this.#connector.start();
   }
 
@@ -252,7 +250,7 @@ export class QmpLink implements DeadlineHandler {
       onGreeting: (version) => {
         this.#version = version;
         if (this.#stage.at === "held") this.#stage = { at: "opening", session };
-        this.#due(this.#loop.clock.nowNs() + FIRST_ANSWER_NS);
+        this.#due(this.#loop.clock.nowNs() + LIMIT_NS.FIRST_ANSWER);
       },
       onReady: () => session.askStatus((status) => this.#comeUp(session, status)),
       onEvent: (event) => this.#onEvent(event),
@@ -261,7 +259,7 @@ export class QmpLink implements DeadlineHandler {
       onFault: (error) => this.onFault(error),
     });
     this.#stage = { at: "opening", session };
-    this.#due(this.#loop.clock.nowNs() + GREETING_NS);
+    this.#due(this.#loop.clock.nowNs() + LIMIT_NS.GREETING);
   }
 
   #onTaken(session: QmpSession): void {
@@ -269,7 +267,7 @@ export class QmpLink implements DeadlineHandler {
     const stage = this.#stage;
     if (stage.at !== "stale" || stage.session !== session || session.client.state !== "ready") return;
     this.#stage = { at: "opening", session };
-    this.#due(this.#pulse.heardNs + FIRST_ANSWER_NS);
+    this.#due(this.#pulse.heardNs + LIMIT_NS.FIRST_ANSWER);
     session.askStatus((status) => this.#comeUp(session, status));
   }
 
@@ -318,7 +316,7 @@ export class QmpLink implements DeadlineHandler {
     const wasUp = this.isUp;
     this.#stage = { at, session };
     this.#due(NEVER);
-    const loss = this.outlook.explained(this.#transport.silenceNow?.() ?? (at === "held" ? HELD : STALE));
+    const loss = this.outlook.explained(silenceOf(at, this.#transport));
     if (wasUp) session.client.abandon();
     this.#tellDown(loss);
   }
@@ -335,7 +333,7 @@ export class QmpLink implements DeadlineHandler {
       onReady: () => this.#lose(PROCESS_GONE),
       onFault: (error: unknown) => this.onFault(error),
     };
-    if (session.awaitProcessEnd(gone)) this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
+    if (session.awaitProcessEnd(gone)) this.#due(this.#loop.clock.nowNs() + LIMIT_NS.PROCESS_END);
     else this.#lose(hasEnded(session.peer.pid) ? PROCESS_GONE : PEER_CLOSED);
   }
 
@@ -349,12 +347,14 @@ export class QmpLink implements DeadlineHandler {
     const loss = this.outlook.explained(found);
     const upForNs = this.#upNs > 0 ? this.#loop.clock.nowNs() - this.#upNs : 0;
     this.#drop();
+    // A QEMU that connects again has paused by itself.
+    if (this.#transport.arrivals !== undefined && upForNs > 0) this.#pauses.reset();
     this.#pause(this.#pauses.afterLoss(upForNs, loss === FLOOD));
     this.#tellDown(loss);
   }
 
   #pause(pauseNs: number): void {
-    this.#stage = PAUSING;
+    this.#stage = STAGE.PAUSING;
     this.#due(this.#transport.canReconnect ? this.#loop.clock.nowNs() + pauseNs : NEVER);
   }
 
@@ -371,7 +371,7 @@ export class QmpLink implements DeadlineHandler {
     const stage = this.#stage;
     this.#upNs = 0;
     // Down before the answers, so that a command sent from a reply handler is answered `unsent`.
-    this.#stage = PAUSING;
+    this.#stage = STAGE.PAUSING;
     this.#due(NEVER);
     this.#connector.cancel();
     if (!("session" in stage)) return;

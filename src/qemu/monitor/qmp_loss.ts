@@ -55,6 +55,23 @@ export const HELD: QmpLoss = {
     "give vmsig a monitor of its own (-qmp unix:PATH,server=on,wait=off); it is used as soon as it is free",
 };
 
+/** vmsig listens, and QEMU has not connected. */
+export const AWAITED: QmpLoss = {
+  reason: SEAM_REASON.PROCESS_GONE,
+  code: CODE["seam-down"],
+  text: "QEMU has not connected to its QMP socket",
+  remedy:
+    "start the VM; one that runs connects again only with reconnect=1 (reconnect-ms=1000 from QEMU 9.2 on) in its -chardev",
+};
+/** Somebody has connected and does not greet. */
+export const MUTE: QmpLoss = {
+  reason: SEAM_REASON.HEARTBEAT_STALE,
+  code: CODE["timed-out"],
+  text: "who connected does not greet as QMP does",
+  remedy:
+    "QEMU is still starting, or it is another program; the next one that connects to this socket takes its place",
+};
+
 /** QEMU sends more events than a healthy machine. */
 export const FLOOD: QmpLoss = {
   reason: SEAM_REASON.PROTOCOL_ERROR,
@@ -76,6 +93,18 @@ export function impostorLoss(pid: number, expected: number): QmpLoss {
     remedy: `process ${expected} names this monitor, and ${
       pid === 0 ? "another" : `process ${pid}`
     } listens there; if that is meant (socket activation), name it by an [[endpoint]]`,
+  };
+}
+
+/** vmsig cannot listen for QEMU. */
+export function listenLoss(error: unknown): QmpLoss {
+  const remedy = messageOf(error);
+  const refused = { reason: SEAM_REASON.NO_PERMISSION, code: CODE.refused, remedy };
+  return {
+    ...refused,
+    text: error instanceof OsError
+      ? `cannot listen for QEMU: ${error.errnoName}`
+      : "cannot listen for QEMU at the path",
   };
 }
 

@@ -16,6 +16,10 @@ export type QmpAttempt =
   | { readonly outcome: "carried"; readonly open: OpenQmpStream; readonly peer: QmpPeer }
   /** It is decided when the socket is writable: then {@linkcode QmpTransport.finish} is asked. */
   | { readonly outcome: "connecting"; readonly socket: OwnedFd }
+  /** Nobody has connected to {@linkcode QmpTransport.arrivals} yet; the door is told when somebody does. */
+  | { readonly outcome: "awaited" }
+  /** Somebody else listens at the address, and must not be disturbed often. */
+  | { readonly outcome: "occupied"; readonly loss: QmpLoss }
   | { readonly outcome: "failed"; readonly loss: QmpLoss };
 
 /** The peer, according to the kernel. */
@@ -29,6 +33,22 @@ export interface QmpPeer {
 /** Stands for an unknown peer. */
 export const UNKNOWN_PEER: QmpPeer = { pid: 0, uid: -1 };
 
+/** What a transport to which QEMU connects asks and tells its link. */
+export interface QmpDoor {
+  /** Whether a new connection would be used: the link has none, or one that has never said anything. */
+  readonly isOpen: boolean;
+  /** A connection has come, and {@linkcode QmpTransport.connect} returns it. */
+  onArrival(): void;
+}
+
+/** The part of a transport to which QEMU connects. */
+export interface QmpArrivals {
+  /** The link has a user: {@linkcode QmpTransport.connect} listens from now on. */
+  begin(door: QmpDoor): void;
+  /** The link has no user left: nothing listens any more. */
+  end(): void;
+}
+
 /** A way to connect to a monitor. */
 export interface QmpTransport {
   /** The address, for logs and messages: "/run/web.qmp", "tcp:127.0.0.1:4444". */
@@ -39,6 +59,8 @@ export interface QmpTransport {
   readonly canReconnect: boolean;
   /** The access of the VM's manager besides the monitor; omitted if there is no manager. */
   readonly ways?: VmWays;
+  /** If QEMU connects, and vmsig listens; omitted if vmsig connects. */
+  readonly arrivals?: QmpArrivals;
   /** Starts to connect. It never blocks, and does not throw for anything that the other end does. */
   connect(): QmpAttempt;
   /**

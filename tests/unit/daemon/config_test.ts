@@ -223,7 +223,11 @@ Deno.test("a defect is told with file, line and key", () => {
     ],
     [
       "[[endpoint]]\nname = 'a'\nqmp = 'web.qmp'",
-      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path, tcp:HOST:PORT or libvirt:NAME",
+      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path, tcp:HOST:PORT, listen:/PATH or libvirt:NAME",
+    ],
+    [
+      "[[endpoint]]\nname = 'a'\nqmp = 'listen:127.0.0.1:4444'",
+      "vmsigd.toml:3: endpoint[0].qmp: is listen:127.0.0.1:4444, and must be listen:/PATH, the unix socket to which QEMU connects",
     ],
     [
       "[[endpoint]]\nname = 'a'\nqmp = 'tcp:vm.example:4444'",

@@ -15,7 +15,7 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
     const place = readQmpAddress(text, ["libvirt"]);
     return place.kind === "invalid" ? place.why : place.kind;
   };
-  assertMatch(why("run/a"), /must be an absolute path, tcp:HOST:PORT or libvirt:NAME/);
+  assertMatch(why("run/a"), /must be an absolute path, tcp:HOST:PORT, listen:\/PATH or libvirt:NAME/);
   assertEquals(readQmpAddress("libvirt:a web", ["other", "libvirt"]), {
     kind: "host",
     host: "libvirt",
@@ -24,7 +24,7 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
   for (const vm of ["", "a/b", "a\0b", "a\nb", "x".repeat(256)]) {
     assertMatch(why(`libvirt:${vm}`), /names no VM of libvirt; it must be libvirt:NAME/, vm);
   }
-  assertMatch(why("other:web"), /must be an absolute path, tcp:HOST:PORT or libvirt:NAME/);
+  assertMatch(why("other:web"), /must be an absolute path, tcp:HOST:PORT, listen:\/PATH or libvirt:NAME/);
   assertMatch(why("/a\0b"), /NUL/);
   assertMatch(why(`/${"x".repeat(107)}`), /longer than the 107 bytes/);
   assertMatch(why("tcp:web.example:4444"), /IPv4 or IPv6 address, or localhost: names are not looked up/);
@@ -34,6 +34,16 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
   for (const port of ["", "0", "65536", "-1", "0x10", "1 ", "99999999999"]) {
     assertMatch(why(`tcp:127.0.0.1:${port}`), /its port must be 1 to 65535/, port);
   }
+  assertEquals(readQmpAddress("listen:/run/a b.qmp", []), { kind: "listen", path: "/run/a b.qmp" });
+  for (const path of ["", "run/a", "127.0.0.1:4444", "tcp:127.0.0.1:4444", "/run/", "/"]) {
+    assertMatch(
+      why(`listen:${path}`),
+      /must be listen:\/PATH, .* over TCP nobody could tell which user/,
+      path,
+    );
+  }
+  assertMatch(why("listen:/a\0b"), /NUL/);
+  assertMatch(why(`listen:/${"x".repeat(107)}`), /longer than the 107 bytes/);
   assertMatch(why("tcp:4444"), /tcp:HOST:PORT/);
 });
 

@@ -38,6 +38,20 @@ Deno.test("-qmp and -mon over a chardev are found, the human monitor and TCP are
     ],
   );
   assertEquals([offers("-qmp"), offers()], [[], []]);
+  for (
+    const [keys, offer] of [
+      ["server=off,reconnect=1", { listens: false, reconnects: true }],
+      ["reconnect-ms=500", { listens: false, reconnects: true }],
+      ["reconnect=0", { listens: false }],
+      ["server=on,reconnect=1", { listens: true }],
+    ] as const
+  ) {
+    const chardev = `socket,id=m,path=/run/a,${keys}`;
+    assertEquals(offers("-chardev", chardev, "-mon", "chardev=m,mode=control"), [{
+      path: "/run/a",
+      ...offer,
+    }]);
+  }
 });
 
 Deno.test("a QEMU's program is known by its name, wrapped, versioned or replaced on disk", () => {

@@ -78,7 +78,7 @@ Deno.test("a monitor that another client has is not offered; a free one beside i
   assertEquals(both?.qmp, "/run/c");
   const [none] = await probeHost(host([{ pid: 7, exe: QEMU, line }], ["/run/a", "b.sock", "/run/c"]));
   assertEquals([none?.qmp, none?.attachable], ["", false]);
-  assertStringIncludes(`${none?.missing}`, "-qmp unix:/run/vmsig/qemu-7.qmp,server=on,wait=off");
+  assertStringIncludes(`${none?.missing}`, 'an [[endpoint]] with qmp = "listen:/run/out" in vmsigd.toml');
 });
 
 Deno.test("what a VM lacks is said as the option to add", async () => {

@@ -322,6 +322,60 @@ const ROWS: readonly (readonly [who: string, line: string, said: Said])[] = [
     },
   ],
   [
+    "somebody with a monitor that connects again and again",
+    "-chardev socket,id=m,path=/run/x/web.qmp,server=off,reconnect=1 -mon chardev=m,mode=control -name lab -machine q35 -m 256 -object memory-backend-memfd,id=m,size=256M,share=on -machine memory-backend=m -usb -device usb-tablet",
+    {
+      name: "lab",
+      manager: "",
+      qmp: "",
+      held: "",
+      memory: "memfd",
+      display: "std/default",
+      viewers: "",
+      consoles: "",
+      agent: "",
+      missing: [
+        'an [[endpoint]] with qmp = "listen:/run/x/web.qmp" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does',
+      ],
+    },
+  ],
+  [
+    "somebody with a monitor that connects once",
+    "-qmp unix:/run/x/web.qmp -name lab -machine q35 -m 256 -object memory-backend-memfd,id=m,size=256M,share=on -machine memory-backend=m -usb -device usb-tablet",
+    {
+      name: "lab",
+      manager: "",
+      qmp: "",
+      held: "",
+      memory: "memfd",
+      display: "std/default",
+      viewers: "",
+      consoles: "",
+      agent: "",
+      missing: [
+        'an [[endpoint]] with qmp = "listen:/run/x/web.qmp" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does; reconnect=1 in its -chardev has it connect again',
+      ],
+    },
+  ],
+  [
+    "somebody with a monitor that connects to a path that is not to be typed",
+    "-qmp unix:/run/x/we\u001bb.qmp -name lab -machine q35 -m 256 -object memory-backend-memfd,id=m,size=256M,share=on -machine memory-backend=m -usb -device usb-tablet",
+    {
+      name: "lab",
+      manager: "",
+      qmp: "",
+      held: "",
+      memory: "memfd",
+      display: "std/default",
+      viewers: "",
+      consoles: "",
+      agent: "",
+      missing: [
+        MONITOR("lab"),
+      ],
+    },
+  ],
+  [
     "virt-install with a monitor of ours",
     `-name guest=fast,debug-threads=on -machine pc-q35-7.2,memory-backend=pc.ram -m 512 -object {"qom-type":"memory-backend-memfd","id":"pc.ram","share":true,"size":536870912} -nodefaults ${CHARMONITOR} -device {"driver":"virtio-tablet-pci","id":"input0"} -qmp unix:/run/vmsig/fast.qmp,server=on,wait=off`,
     {

@@ -1,0 +1,50 @@
+/**
+ * A listening unix socket together with its file: the file is removed only while it is still this socket's,
+ * because somebody may have removed it and listen at the same path by now.
+ * @module
+ */
+import type { OwnedFd } from "./owned_fd.ts";
+import { type ListenOptions, listenUnix, type SocketType, unlinkSocket } from "./unix_socket.ts";
+
+/** A socket that listens at a path. */
+export class SocketFile implements Disposable {
+  /** Its path. */
+  readonly path: string;
+  /** The listening socket, borrowed. */
+  readonly socket: OwnedFd;
+  readonly #inode: number | null;
+
+  /**
+   * Starts listening.
+   *
+   * @throws {Fault} as {@linkcode listenUnix}
+   * @throws {OsError} as {@linkcode listenUnix}
+   */
+  constructor(path: string, type: SocketType, options: ListenOptions) {
+    this.path = path;
+    this.socket = listenUnix(path, type, options);
+    this.#inode = inodeAt(path);
+  }
+
+  /** Whether the file at this path is this socket's. */
+  get isThere(): boolean {
+    return this.#inode !== null && inodeAt(this.path) === this.#inode;
+  }
+
+  /** Closes the socket and removes its file, if it is still its own. Does nothing the second time. */
+  [Symbol.dispose](): void {
+    if (this.socket.closed) return;
+    if (this.isThere) unlinkSocket(this.path);
+    this.socket.close();
+  }
+}
+
+/** The number of the file at a path, null if there is none. */
+function inodeAt(path: string): number | null {
+  try {
+    return Deno.lstatSync(path).ino;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
+    throw error;
+  }
+}
