@@ -70,7 +70,11 @@ export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
   const trouble = home.memory.trouble(endpoint);
   if (trouble !== undefined) {
     const code = trouble.code === "not-supported" ? "not-supported" : "seam-down";
-    if (trouble.isOfMonitor) return new Fault("seam-down", `${what}: ${oneLine(trouble.text)}`);
+    if (trouble.isOfMonitor) {
+      // The event's text has no room for a remedy; the answer to a query has.
+      const remedy = `"vmsig vm ${home.roster.nameOf(endpoint)} query" tells what to do`;
+      return new Fault("seam-down", `${what}: ${oneLine(trouble.text)}; ${remedy}`);
+    }
     const where = entry?.seams.includes("memctx") === true
       ? "the daemon found none that it can read, and its log has the details"
       : `its memory seam is down${unshared(home, entry?.pid ?? 0, trouble.text)}`;

@@ -6,8 +6,8 @@
 
 /** Commands that a tool stands for, the longer ones first. */
 const TOOLS: readonly (readonly [command: RegExp, tool: string])[] = [
-  [/"?vmsig vm (?:…|\.\.\.|[\w.-]+) snapshots"?/g, "snapshot_list"],
-  [/"?vmsig vm(?: [\w.-]+)? query"?/g, "vm_state"],
+  [/"?vmsig vm [^\s"]+ snapshots"?/g, "snapshot_list"],
+  [/"?vmsig vm(?: [^\s"]+)? query"?/g, "vm_state"],
   [/"?vmsig vm\b"?/g, "vm_state and power"],
   [/"?vmsig lease ENDPOINT CLASS status\b"?/g, "list_vms"],
   [/"?vmsig lease\b"?/g, "lease_take"],

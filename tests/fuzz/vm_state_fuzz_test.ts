@@ -60,7 +60,7 @@ fuzz({
     assert(listed.length <= 1024);
     for (const { clockMs, savedMs } of listed) assert(Number.isSafeInteger(clockMs + savedMs));
     let planned = false;
-    for (const plan of [planSave(disks, "new"), planLoad(disks, "a"), planDelete(disks, "a")]) {
+    for (const plan of [planSave(disks, "new"), planLoad(disks, "a", "vm"), planDelete(disks, "a", "vm")]) {
       if ("refusal" in plan) continue;
       planned = true;
       for (const node of plan.devices) assert(nodes.has(node), "a plan names nodes that are there");

@@ -14,6 +14,7 @@ import { KERNEL_WORDS, type MachineOptions, type Qemu, startFirmware, startGuest
 import { TestQmp } from "./test_qmp.ts";
 
 const { NONE, OUTGOING, LEFT } = MIGRATION_WAY;
+const { PAUSED, RUNNING } = VM_STATE_NUMBER;
 
 interface Seen {
   readonly kind: string;
@@ -55,7 +56,14 @@ async function migrate(
   withEvents: boolean,
   start: (options: MachineOptions) => Promise<Qemu>,
   body: (
-    parts: { seen: Seen[]; client: Client; daemon: DaemonProcess; from: TestQmp; go: () => Promise<void> },
+    parts: {
+      seen: Seen[];
+      client: Client;
+      daemon: DaemonProcess;
+      from: TestQmp;
+      to: Qemu;
+      go: () => Promise<void>;
+    },
   ) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "vmsig-migrate-" });
@@ -75,7 +83,14 @@ async function migrate(
       const capabilities = [{ capability: "events", state: true }];
       await from.execute("migrate-set-capabilities", { capabilities });
     }
-    await body({ seen, client, daemon, from, go: async () => void await from.execute("migrate", { uri }) });
+    await body({
+      seen,
+      client,
+      daemon,
+      from,
+      to: target,
+      go: async () => void await from.execute("migrate", { uri }),
+    });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -99,7 +114,6 @@ for (const withEvents of [true, false]) {
         assertEquals(said.text, `to: ${told} when its migration has come in\n`);
       }
       await go();
-      const { PAUSED, RUNNING } = VM_STATE_NUMBER;
       await until("it has left", () => ways(seen, "from").some(([, , way]) => way === LEFT), 180_000);
       await until("it has come", () => ways(seen, "to").some(([state]) => state === RUNNING), 180_000);
       assertEquals(ways(seen, "from").at(-1), [PAUSED, VM_DETAIL.MIGRATION, LEFT]);
@@ -152,5 +166,44 @@ Deno.test("migration: a guest's memory is told anew where it runs", async () => 
       kind === "VM_LIFECYCLE" && endpoint === "to" && fields["state"] === VM_STATE_NUMBER.RUNNING
     );
     assert(running >= 0 && running < left, "told when it runs, and not before");
+  });
+});
+
+Deno.test("migration, postcopy: memory that has not come yet is not looked at; the guest is found when all is there", async () => {
+  const image = await buildGuest({});
+  const boot = ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", KERNEL_WORDS];
+  await migrate({ extraArgs: boot, ramMiB: 512 }, true, async (options) => {
+    return await startGuest({ ...options, image, extraArgs: [] });
+  }, async ({ seen, from, to, go }) => {
+    const contexts = (endpoint: string) =>
+      seen.filter((one) => one.kind === "MEMCTX" && one.endpoint === endpoint);
+    await until("the context", () => contexts("from").length > 0, 180_000);
+    await using at = await TestQmp.connect(to.qmpPaths[1] ?? "");
+    const capabilities = [{ capability: "postcopy-ram", state: true }];
+    for (const qmp of [from, at]) await qmp.execute("migrate-set-capabilities", { capabilities });
+    const statusOf = async (qmp: TestQmp) =>
+      (await qmp.execute("query-migrate") as { status: string }).status;
+    // First what lies low in RAM, where the kernel is, then next to nothing: the guest runs for long before
+    // the rest of its memory has come.
+    await from.execute("migrate-set-parameters", {
+      "max-bandwidth": 8_000_000,
+      "max-postcopy-bandwidth": 400_000,
+    });
+    await go();
+    await until("the kernel has gone", async () => {
+      const { ram } = await from.execute("query-migrate") as { ram?: { remaining: number; total: number } };
+      return ram !== undefined && ram.remaining > 0 && ram.remaining < 0.8 * ram.total;
+    }, 180_000);
+    await from.execute("migrate-set-parameters", { "max-bandwidth": 400_000 });
+    await from.execute("migrate-start-postcopy");
+    await until("it runs there", () => ways(seen, "to").some(([state]) => state === RUNNING), 180_000);
+    // The daemon asks for the registers every 2 s at most, and sees that a kernel runs.
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    assertEquals([await statusOf(at), contexts("to")], ["postcopy-active", []]);
+    await from.execute("migrate-set-parameters", { "max-postcopy-bandwidth": 0 });
+    await until("it ends", async () => await statusOf(at) !== "postcopy-active", 180_000);
+    assertEquals(await statusOf(at), "completed");
+    await until("the context where it runs", () => contexts("to").length > 0, 180_000);
+    assertEquals(contexts("to")[0]?.fields["kcr3"], contexts("from")[0]?.fields["kcr3"]);
   });
 });

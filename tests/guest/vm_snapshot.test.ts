@@ -123,7 +123,7 @@ Deno.test("snapshots: saved, listed, loaded and deleted, by the library and by t
     assertEquals(missing.code, 1);
     assertMatch(
       missing.errors,
-      /^vmsig: bad-argument: Cannot load snapshot one of vm: no snapshot has that name/,
+      /^vmsig: bad-argument: Cannot load snapshot one of vm: no snapshot has that name: see "vmsig vm vm snapshots"\n$/,
     );
     assertEquals((await vm.snapshots()).snapshots.map(({ name }) => name), ["naïve name"]);
     // A snapshot of one disk alone is told as what it is, and QEMU is not asked to load it.

@@ -199,7 +199,12 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
       const words =
         "the VM has no serial port and no virtio console; give it one with -serial unix:PATH,server=on,wait=off";
       seat.ack(ticket, CODE["not-supported"], 0, 0, words);
-    } else seat.ack(ticket, CODE["bad-argument"], 0, 0, `the VM has ${count} console(s), from number 0 on`);
+    } else {
+      const words = count === 1
+        ? "the VM has one console, number 0"
+        : `the VM has ${count} consoles, with the numbers 0 to ${count - 1}`;
+      seat.ack(ticket, CODE["bad-argument"], 0, 0, words);
+    }
     return undefined;
   }
 

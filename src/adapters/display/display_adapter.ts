@@ -34,10 +34,6 @@ import { FrameDemand, MAX_RATE } from "./frame_demand.ts";
 import { changedPlaces, keepPlaces } from "./head_places.ts";
 import { HeadStates, isProducer } from "./head_states.ts";
 
-/** Why no picture can be had before anything is known of the monitor, and what to do. */
-const MONITOR_AWAY =
-  "the VM's monitor is not connected: QEMU is ending, or another client has it; vmsig probe says which, and vmsig reconnects by itself";
-
 /** How long a request for one picture may wait until somebody makes it. */
 const SERVE_NS = 15 * SECOND;
 
@@ -87,8 +83,6 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #isUp = false;
   #isRunning = true;
   #pid = 0;
-  /** Why the monitor is not connected, and what to do. */
-  #away = MONITOR_AWAY;
 
   /** Makes it over an endpoint's monitor. */
   constructor(options: DisplayAdapterOptions) {
@@ -165,7 +159,6 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
-    this.#away = `${loss.text}: ${loss.remedy}`;
     this.#desk.lost();
     this.#look.lost();
     // A viewer connection of QEMU's needs no monitor: a source that shows a head goes on, as long as QEMU
@@ -203,7 +196,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       return seat.ack(ticket, CODE["bad-argument"]);
     }
     if (!this.#options.link.isUp) {
-      return seat.ack(ticket, CODE["seam-down"], 0, 0, this.#away);
+      return seat.ack(ticket, CODE["seam-down"], 0, 0, this.#options.link.outlook.away);
     }
     const wish: Wish = { op, head, perSecond, ticket, control: event.origin as ControlId };
     // Right after the monitor came up nothing is known yet: it waits.

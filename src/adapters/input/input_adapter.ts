@@ -50,7 +50,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
   #seat: Seat | null = null;
   #phase: Phase = "down";
   /** Why it is down, for the senders of input meanwhile. */
-  #away = "the VM's input is still being connected";
+  #away = (): string => "the VM's input is still being connected";
   #release: Release = "nothing";
   #isClosing = false;
   /** Frames that the driver has. */
@@ -83,7 +83,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
     if (event.kind === KIND.CMD_QUERY_INPUT) return this.#answerHeld(seat, event.ticket);
     if (event.kind !== KIND.CMD_INPUT) return seat.ack(event.ticket, CODE["bad-argument"]);
     if (this.#phase === "down" || this.#isClosing) {
-      return seat.ack(event.ticket, CODE["seam-down"], 0, 0, this.#away);
+      return seat.ack(event.ticket, CODE["seam-down"], 0, 0, this.#away());
     }
     if (this.#queue.length >= MAX_INPUT_QUEUE) return seat.ack(event.ticket, CODE.busy);
     const frame = this.#queue.blank();
@@ -189,10 +189,10 @@ export class InputAdapter implements Adapter, InputDriverHost {
   }
 
   /** Called by the driver. */
-  onDriverDown(reason: SeamReason, code: Code, text: string, away = text): void {
+  onDriverDown(reason: SeamReason, code: Code, text: string, away = () => text): void {
     this.#phase = "down";
     this.#away = away;
-    this.#answerQueued(CODE["seam-down"], away);
+    this.#answerQueued(CODE["seam-down"], away());
     // Waiting callbacks are called: what is left is released when the driver is up again.
     this.#tellNeutral();
     const seat = this.#seat;

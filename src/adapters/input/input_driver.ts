@@ -38,9 +38,10 @@ export interface InputDriverHost {
    * @param reason SEAM_DOWN's reason
    * @param code ERROR's code
    * @param text ERROR's text, at most 40 bytes; empty if another seam reports it
-   * @param away the message for senders of input meanwhile; by default the text
+   * @param away the message for senders of input meanwhile, asked for at each: the next try to come up may
+   *   find another cause; by default the text
    */
-  onDriverDown(reason: SeamReason, code: Code, text: string, away?: string): void;
+  onDriverDown(reason: SeamReason, code: Code, text: string, away?: () => string): void;
   /** The guest was reset. */
   onGuestReset(): void;
   /** The guest is paused: no input reaches it. */

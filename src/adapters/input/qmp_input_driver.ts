@@ -167,7 +167,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.#loop?.disarm(this);
     this.#endFrame(CODE["seam-down"]);
     // The host plane's seam reports the text, since it uses the same monitor.
-    this.#host?.onDriverDown(loss.reason, loss.code, "", this.#link.outlook.away);
+    this.#host?.onDriverDown(loss.reason, loss.code, "", () => this.#link.outlook.away);
   }
 
   /** Called by the link. */

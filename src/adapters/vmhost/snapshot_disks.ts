@@ -120,21 +120,25 @@ export function planSave(disks: readonly Disk[], name: string): SnapshotPlan {
   return { vmstate: vmstate.node, devices: disks.map(({ node }) => node) };
 }
 
-/** What a load of a name takes in. */
-export function planLoad(disks: readonly Disk[], name: string): SnapshotPlan {
+/** What a load of a name takes in, of the VM of that endpoint. */
+export function planLoad(disks: readonly Disk[], name: string, endpoint: string): SnapshotPlan {
   const one = listSnapshots(disks).find((snapshot) => snapshot.name === name);
-  if (one === undefined) return refused('no snapshot has that name: see "vmsig vm … snapshots"');
+  if (one === undefined) return unknown(endpoint);
   if (one.stateBytes === 0) return refused("it has disks only, not the VM's RAM (made by qemu-img)");
   if (one.missing.length > 0) return refused(`disk ${one.missing[0]} does not have it`);
   const vmstate = disks.find(({ snapshots }) => (snapshots.get(name)?.stateBytes ?? 0) > 0);
   return { vmstate: vmstate?.node ?? "", devices: disks.map(({ node }) => node) };
 }
 
-/** What a deletion of a name takes in: each disk that has it. */
-export function planDelete(disks: readonly Disk[], name: string): SnapshotPlan {
+/** What a deletion of a name takes in: each disk that has it, of the VM of that endpoint. */
+export function planDelete(disks: readonly Disk[], name: string, endpoint: string): SnapshotPlan {
   const devices = disks.filter(({ snapshots }) => snapshots.has(name)).map(({ node }) => node);
-  if (devices.length === 0) return refused('no snapshot has that name: see "vmsig vm … snapshots"');
+  if (devices.length === 0) return unknown(endpoint);
   return { vmstate: "", devices };
+}
+
+function unknown(endpoint: string): SnapshotPlan {
+  return refused(`no snapshot has that name: see "vmsig vm ${endpoint} snapshots"`);
 }
 
 /** Why a disk keeps no snapshots, with what to do about it. */

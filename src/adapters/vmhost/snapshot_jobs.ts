@@ -192,7 +192,7 @@ export class SnapshotJobs implements TimerHandler {
     this.#askDisks((disks, reply) => {
       if (this.#work !== work) return;
       if (disks === undefined) return this.#fail(work, ...verdictOf(reply, this.#link.outlook.away));
-      const plan = PLANS[work.op as keyof typeof PLANS](disks, work.name);
+      const plan = PLANS[work.op as keyof typeof PLANS](disks, work.name, this.#seat?.endpointName ?? "");
       if ("refusal" in plan) return this.#fail(work, plan.code, plan.refusal);
       this.#ask("query-jobs", (jobs) => {
         if (this.#work !== work) return;

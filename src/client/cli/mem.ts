@@ -117,7 +117,8 @@ character, \\u{N} another character that cannot be shown.
 In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image, an ELF core, or another dump (kdump,
 LiME, AVML, VMware): no daemon is needed. write to an endpoint acquires the memwrite lease for the command, and is
 allowed only where the daemon's config has a [write] extent; write to pid:N needs the right to write to QEMU's
-memory. Pages that the guest has mapped read-only are not written to.
+memory. Pages that the guest has mapped read-only are not written to. Without KVM (QEMU's TCG), code that is written
+has no effect where QEMU has translated the old code already.
 
 dump writes all RAM, with a Linux kernel's VMCOREINFO note, for drgn and the like; with --pid one process for gdb,
 with the registers of its threads that were off the CPU. Pages that the host has not allocated are holes in FILE;
@@ -184,7 +185,7 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
   }
   const os = found(opened.guest, opened.name);
   if (request.path !== undefined) {
-    return await dumpProcess(call, request.path, os, processOf(os, dumped as number), opened);
+    return await dumpProcess(call, request.path, os, processOf(call, os, dumped as number), opened);
   }
   switch (request.action) {
     case "info":
@@ -201,13 +202,13 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       printFiles(out, json, os, ownerOf(call, os, request.pid as number, "open files"));
       break;
     case "sockets":
-      printSockets(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
+      printSockets(out, json, os, request.pid === "kernel" ? undefined : processOf(call, os, request.pid));
       break;
     case "env":
       printEnvironment(out, json, os, ownerOf(call, os, request.pid as number, "environment"));
       break;
     case "mounts":
-      printMounts(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
+      printMounts(out, json, os, request.pid === "kernel" ? undefined : processOf(call, os, request.pid));
       break;
     case "sym":
       printSymbol(out, json, os, request.gva as string);
@@ -232,7 +233,7 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       read(call, os, request);
       break;
     case "find":
-      find(call, spaceOf(os, request.pid), request);
+      find(call, spaceOf(call, os, request.pid), request);
       break;
     default:
       return await write(call, opened, request);
@@ -240,16 +241,17 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
   await opened.check();
 }
 
-function processOf(os: GuestOs, pid: number): Process {
+function processOf(call: Call, os: GuestOs, pid: number): Process {
   const process = os.process(pid);
   if (process !== undefined) return process;
   const why = pid === 0 ? ": 0 is the kernel's idle task, which no list has" : "";
-  throw new Fault("bad-argument", `Cannot find process ${pid} in the guest${why}; vmsig mem … ps lists them`);
+  const list = `"vmsig mem ${call.args[0]} ps" lists them`;
+  throw new Fault("bad-argument", `Cannot find process ${pid} in the guest${why}; ${list}`);
 }
 
 /** A kernel thread asked for what only a program has: the reason for the empty answer is printed. */
 function ownerOf(call: Call, os: GuestOs, pid: number, what: string): Process {
-  const process = processOf(os, pid);
+  const process = processOf(call, os, pid);
   if (process.root === 0) {
     const state = process.kernelThread ? "is a kernel thread" : "has ended, and waits for its parent";
     note(call, `process ${pid} (${visible(process.name)}) ${state}: it has no ${what}`);
@@ -257,13 +259,13 @@ function ownerOf(call: Call, os: GuestOs, pid: number, what: string): Process {
   return process;
 }
 
-function spaceOf(os: GuestOs, pid: number | "kernel"): AddressSpace {
-  return pid === "kernel" ? os.kernel : os.spaceOf(processOf(os, pid));
+function spaceOf(call: Call, os: GuestOs, pid: number | "kernel"): AddressSpace {
+  return pid === "kernel" ? os.kernel : os.spaceOf(processOf(call, os, pid));
 }
 
 function read(call: Call, os: GuestOs, request: Request): void {
   const { length } = request;
-  const space = spaceOf(os, request.pid);
+  const space = spaceOf(call, os, request.pid);
   const gva = addressOf(os, request.gva);
   const { out, json } = call;
   const isRaw = call.flag("raw");
@@ -305,7 +307,7 @@ async function write(call: Call, opened: Opened, request: Request): Promise<void
   const { pid, bytes } = request;
   const gva = request.gva as number;
   const os = found(opened.guest, opened.name);
-  const process = pid === "kernel" ? undefined : processOf(os, pid);
+  const process = pid === "kernel" ? undefined : processOf(call, os, pid);
   const space = process === undefined ? os.kernel : os.spaceOf(process);
   await opened.write(space, process === undefined ? undefined : space.root, gva, bytes);
   if (call.json) call.out.json({ gva: hexOfGva(gva), bytes: bytes.length, ok: true });

@@ -76,7 +76,10 @@ export const screen: CommandModule = {
     `The picture of an endpoint comes from the daemon: from the guest's vgpu producer when it has one, else from what the
 endpoint's config says under display (auto: the best source that disturbs nobody; vmsig ls shows which). For pid:N
 no daemon is needed. A screendump then needs a monitor that no other client uses (-qmp
-unix:PATH,server=on,wait=off). Of a VM that is paused, the last picture is taken, with a note that says so.`,
+unix:PATH,server=on,wait=off). Of a VM that is paused, the last picture is taken, with a note that says so.
+
+--text reads a Linux guest's consoles and fonts from its RAM, if QEMU shares it; without that, only text in the fonts
+of VGA is recognised.`,
   examples: [
     "screen web -o web.png",
     "screen web --text",

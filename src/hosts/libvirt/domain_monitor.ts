@@ -42,7 +42,7 @@ const [NEWLINE = 0] = ENCODER.encode("\n");
 export interface DomainMonitorHost {
   /** It is over: the link has left it, or libvirt the domain. */
   readonly onEnd: (monitor: DomainMonitor) => void;
-  /** libvirt does not let us speak to this QEMU. */
+  /** libvirt does not let us speak to this QEMU, or has closed the connection by which we did. */
   readonly onRefused: (monitor: DomainMonitor, result: CallResult<unknown> & { readonly ok: false }) => void;
   /** Whether QEMU may be given a monitor of the link's own, where it can have one. */
   readonly mayOwn: boolean;
@@ -192,7 +192,11 @@ export class DomainMonitor implements QmpStream {
     }
     this.#line.monitor(closedCommand(cut), (result) => {
       if (this.#turns.isClosed) return;
-      if (!result.ok && result.isClosed) return this.end();
+      if (!result.ok && result.isClosed) {
+        // It is libvirtd that has closed it, which may be known here before the host's own connection ends.
+        this.#host.onRefused(this, result);
+        return this.end();
+      }
       // The next one goes out first: QEMU works while the answer is looked at.
       this.#turns.answered();
       this.#give(answerOf(result, id));

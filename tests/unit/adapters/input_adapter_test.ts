@@ -156,6 +156,17 @@ function held(rig: AdapterRig): number {
   return Number(rig.answer(ticket)?.reply?.fields["count"]);
 }
 
+Deno.test("while it is down, each input is told why it is down now, and not why it went down", () => {
+  const driver = new PlayedDriver();
+  using rig = rigWith(driver);
+  let why = "the QMP connection has ended";
+  driver.host?.onDriverDown(SEAM_REASON.PEER_CLOSED, CODE["seam-down"], "", () => why);
+  const words = () => rig.answer(rig.input(down(30)))?.words;
+  assertEquals(words(), why);
+  why = "libvirt is away: start libvirtd";
+  assertEquals(words(), why);
+});
+
 Deno.test("frames go in order, are answered when the last step is, and bad ones at once", async () => {
   const driver = new PlayedDriver();
   using rig = rigWith(driver);

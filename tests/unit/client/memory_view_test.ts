@@ -113,7 +113,9 @@ Deno.test("a monitor that is not there is told without waiting, until the VM is 
     peer.roster(0, "alpha", ROSTER_STATE.ATTACHING);
     lost();
     await heard(client, peer);
-    assertEquals(await refusal(client), ["seam-down", "Cannot examine the memory of alpha: nobody listens"]);
+    const words =
+      'Cannot examine the memory of alpha: nobody listens; "vmsig vm alpha query" tells what to do';
+    assertEquals(await refusal(client), ["seam-down", words]);
     peer.roster(0, "alpha", ROSTER_STATE.UP);
     await heard(client, peer);
     assertEquals(client.memory.trouble(0 as EndpointId), undefined);

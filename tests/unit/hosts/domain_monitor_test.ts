@@ -7,7 +7,7 @@ import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { Loop } from "../../../src/core/loop.ts";
 import type { MonitorLine } from "../../../src/hosts/libvirt/domain_line.ts";
-import { DomainMonitor } from "../../../src/hosts/libvirt/domain_monitor.ts";
+import { DomainMonitor, type DomainMonitorHost } from "../../../src/hosts/libvirt/domain_monitor.ts";
 import type { CallHandler, Domain } from "../../../src/hosts/libvirt/libvirt_calls.ts";
 import { QmpLink } from "../../../src/qemu/monitor/qmp_link.ts";
 import { UNKNOWN_PEER } from "../../../src/qemu/monitor/qmp_transport.ts";
@@ -29,6 +29,8 @@ class Rig implements Disposable {
     readonly answer: CallHandler<Uint8Array>;
   }[] = [];
   readonly losses: string[] = [];
+  /** What libvirt's refusals, and the ends of the way to it, were told with. */
+  readonly refusals: string[] = [];
   readonly events: string[] = [];
   readonly link: QmpLink;
   monitor: DomainMonitor | undefined;
@@ -49,7 +51,13 @@ class Rig implements Disposable {
         file?.close();
       },
     };
-    const host = { onEnd: () => {}, onRefused: () => {}, mayOwn: false, onOwn: () => {}, onNoOwn: () => {} };
+    const host: DomainMonitorHost = {
+      onEnd: () => {},
+      onRefused: (_, { why }) => this.refusals.push(why),
+      mayOwn: false,
+      onOwn: () => {},
+      onNoOwn: () => {},
+    };
     this.link = new QmpLink({
       path: {
         name: "libvirt:web",
@@ -141,6 +149,7 @@ Deno.test("libvirt's monitor: the end of the way is told once, behind what was k
   rig.answer(DONE);
   rig.calls.shift()?.answer({ ok: false, why: "it has ended", isClosed: true, isDenied: false });
   assertEquals([outcomes, rig.losses.length], [["done"], 0], "not while it is answered");
+  assertEquals(rig.refusals, ["it has ended"], "the host can say why when the link asks");
   rig.turn();
   assertEquals([outcomes, rig.losses.length, rig.ups], [["done", "closed"], 1, 1]);
   rig.turn();

@@ -131,13 +131,14 @@ Deno.test("mcp: an error tells a code, and what to do", () => {
 Deno.test("mcp: what people are told to run is a tool for a model, or for the user to run", () => {
   const told = (text: string) => faultText(new Fault("refused", text));
   assertEquals(
-    told('Cannot load x: the VM refused it: no snapshot has that name: see "vmsig vm … snapshots"'),
+    told('Cannot load x: the VM refused it: no snapshot has that name: see "vmsig vm web@64055 snapshots"'),
     "refused: Cannot load x: the VM refused it: no snapshot has that name: see snapshot_list",
   );
   for (
     const [said, tool] of [
       ["vmsig ls shows its seams, vmsig probe what the VM lacks", "list_vms shows its seams"],
       ["is it stopped or wedged? (vmsig vm query)", "(vm_state)"],
+      ['"vmsig vm web@64055 query" tells what to do', "vm_state tells what to do"],
       ["acquire it first (vmsig lease)", "(lease_take)"],
       ["(vmsig lease ENDPOINT CLASS status tells whose it is)", "(list_vms tells whose it is)"],
       ["check it and the address space (vmsig mem)", "(read_memory)"],
