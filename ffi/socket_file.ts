@@ -6,6 +6,8 @@
 import type { OwnedFd } from "./owned_fd.ts";
 import { type ListenOptions, listenUnix, type SocketType, unlinkSocket } from "./unix_socket.ts";
 
+const NOT_OURS = [Deno.errors.NotFound, Deno.errors.NotADirectory, Deno.errors.PermissionDenied];
+
 /** A socket that listens at a path. */
 export class SocketFile implements Disposable {
   /** Its path. */
@@ -31,20 +33,27 @@ export class SocketFile implements Disposable {
     return this.#inode !== null && inodeAt(this.path) === this.#inode;
   }
 
-  /** Closes the socket and removes its file, if it is still its own. Does nothing the second time. */
+  /**
+   * Closes the socket and removes its file, if it is still its own. Does nothing the second time.
+   *
+   * @throws {OsError} when the file cannot be removed; the socket is closed all the same
+   */
   [Symbol.dispose](): void {
     if (this.socket.closed) return;
-    if (this.isThere) unlinkSocket(this.path);
-    this.socket.close();
+    try {
+      if (this.isThere) unlinkSocket(this.path);
+    } finally {
+      this.socket.close();
+    }
   }
 }
 
-/** The number of the file at a path, null if there is none. */
+/** The number of the file at a path, null if there is none, or it may not be looked at. */
 function inodeAt(path: string): number | null {
   try {
     return Deno.lstatSync(path).ino;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
+    if (NOT_OURS.some((kind) => error instanceof kind)) return null;
     throw error;
   }
 }

@@ -76,6 +76,8 @@ function monitorRemedy(
   }
 }
 
+/** QEMU 9.2 and 10 have both, later ones the second alone. */
+const RECONNECT = "reconnect=1 (reconnect-ms=1000 from QEMU 9.2 on)";
 /** Paths that can be typed as they are: a command line may hold any bytes. */
 const PLAIN_PATH = /^\/[\w.+@:/-]{1,106}$/;
 
@@ -84,7 +86,7 @@ function clientRemedy({ qmp }: QemuSetup): string | undefined {
   const client = qmp.find(({ path, listens }) => !listens && PLAIN_PATH.test(path) && !isManagersOwn(path));
   if (client === undefined) return undefined;
   return `an [[endpoint]] with qmp = "${LISTEN_PREFIX}${client.path}" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does${
-    client.reconnects === true ? "" : "; reconnect=1 in its -chardev has it connect again"
+    client.reconnects === true ? "" : `; ${RECONNECT} in its -chardev has it connect again`
   }`;
 }
 

@@ -3,22 +3,23 @@
  * first, and whichever starts anew. And sockets that the daemon is started with.
  * @module
  */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Client } from "../../src/client/client.ts";
-import { configText, DaemonProcess, until } from "../fixtures/daemon_process.ts";
+import { configText, DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { type Qemu, startFirmware } from "./qemu.ts";
 
 /** A QEMU without a monitor of its own that listens: it connects to the path, again and again. */
 function startClient(path: string): Promise<Qemu> {
-  return startFirmware({
-    qmpSockets: 0,
-    extraArgs: [
-      "-chardev",
-      `socket,id=m,path=${path},server=off,reconnect=1`,
-      "-mon",
-      "chardev=m,mode=control",
-    ],
-  });
+  const chardev = `socket,id=m,path=${path},server=off,${reconnectOption()}`;
+  return startFirmware({ qmpSockets: 0, extraArgs: ["-chardev", chardev, "-mon", "chardev=m,mode=control"] });
+}
+
+/** QEMU 9.2 has both, later ones have the second alone. */
+function reconnectOption(): string {
+  const { stdout } = new Deno.Command("qemu-system-x86_64", { args: ["--version"] }).outputSync();
+  const version = /version (\d+)\.(\d+)/.exec(new TextDecoder().decode(stdout));
+  const [major, minor] = [Number(version?.[1]), Number(version?.[2])];
+  return major > 9 || (major === 9 && minor >= 2) ? "reconnect-ms=1000" : "reconnect=1";
 }
 
 function isUp(client: Client, pid: number, name = "web"): boolean {
@@ -32,7 +33,6 @@ Deno.test("QEMU connects to the daemon: both ways around, and again after either
   try {
     const path = `${folder}/web.qmp`;
     const config = `[[endpoint]]\nname = "web"\nqmp = "listen:${path}"\n`;
-    let second: Qemu | undefined;
     {
       await using daemon = await DaemonProcess.start({ config, folder });
       await using client = await daemon.connect("watches");
@@ -43,21 +43,30 @@ Deno.test("QEMU connects to the daemon: both ways around, and again after either
       }
       await until("QEMU's end is told", () => client.roster.list()[0]?.seams.length === 0);
       assertMatch(daemon.logText, /the QEMU process has ended/);
-      second = await startClient(path);
-      const { pid } = second;
-      await until("another QEMU", () => isUp(client, pid));
+      await using second = await startClient(path);
+      await until("another QEMU", () => isUp(client, second.pid));
       await using third = await startClient(path);
       await daemon.says(/refused: another QEMU is connected/);
-      assertEquals(isUp(client, pid), true);
+      assertEquals(isUp(client, second.pid), true);
       void third;
       assertEquals((await daemon.stop()).code, 0);
       await assertGone(path);
     }
-    await using running = second;
+    // Nobody listens there when it starts.
+    await using running = await startClient(path);
     {
       await using daemon = await DaemonProcess.start({ config, folder });
       await using client = await daemon.connect("watches");
       await until("QEMU was first", () => isUp(client, running.pid));
+    }
+    await assertGone(path);
+    {
+      await using daemon = await DaemonProcess.start({ config, folder });
+      await using client = await daemon.connect("watches");
+      await until("another daemon", () => isUp(client, running.pid));
+      const { text } = await vmsig(["probe", "--json"]);
+      const row = text.split("\n").find((line) => line.includes(`"pid":${running.pid},`)) ?? "";
+      assertStringIncludes(row, `an [[endpoint]] with qmp = \\"listen:${path}\\" in vmsigd.toml`);
       await daemon.reload(configText(""));
       await until("it is detached", () => client.roster.list().length === 0);
       await assertGone(path);

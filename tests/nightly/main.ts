@@ -1,6 +1,6 @@
 /**
- * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the tests of displays and of guests' memory on the QEMUs of
- * other Debian suites, two agents and a person on one VM for ten minutes, and the tests of libvirt on their
+ * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the tests of displays, of monitors and of guests' memory on the
+ * QEMUs of other Debian suites, two agents and a person on one VM for ten minutes, and the tests of libvirt on their
  * libvirt too, and those of NATS on the newest server: trixie, sid and nats unless told. A suite moves, so
  * that this is not part of the gate. The counts that the tests take smaller in the gate are full here.
  * @module
@@ -11,7 +11,7 @@ import { suiteQemu } from "./suite_qemu.ts";
 
 /** mem_arm64 needs another QEMU than the suites' packages have. */
 const FILES =
-  /^(advice|display.*|libvirt.*|nats.*|qmp_screen|mem_(?!arm64).*|memctx_.*|gdb|mcp_sdk|watch_.*|vm_snapshot)\.test\.ts$/;
+  /^(advice|display.*|libvirt.*|nats.*|qmp_.*|mem_(?!arm64).*|memctx_.*|gdb|mcp_sdk|watch_.*|vm_snapshot)\.test\.ts$/;
 const split = Deno.args.indexOf("--");
 const suites = split < 0 ? Deno.args : Deno.args.slice(0, split);
 const named = split < 0 ? [] : Deno.args.slice(split + 1);

@@ -121,7 +121,11 @@ export class ListenTransport implements QmpTransport, QmpArrivals {
     this.#accepting = null;
     const listening = this.#listening;
     this.#listening = null;
-    listening?.[Symbol.dispose]();
+    try {
+      listening?.[Symbol.dispose]();
+    } catch (error) {
+      this.#parts.log.warn(`cannot remove the socket of ${this.name}: ${messageOf(error)}`);
+    }
   }
 
   #receive(socket: OwnedFd): Reception {

@@ -353,7 +353,7 @@ const ROWS: readonly (readonly [who: string, line: string, said: Said])[] = [
       consoles: "",
       agent: "",
       missing: [
-        'an [[endpoint]] with qmp = "listen:/run/x/web.qmp" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does; reconnect=1 in its -chardev has it connect again',
+        'an [[endpoint]] with qmp = "listen:/run/x/web.qmp" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does; reconnect=1 (reconnect-ms=1000 from QEMU 9.2 on) in its -chardev has it connect again',
       ],
     },
   ],
