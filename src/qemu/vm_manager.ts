@@ -39,7 +39,7 @@ export const MANAGER_NAME: { readonly [M in VmManager]: string } = {
 
 /** Pattern of the monitor that a manager needs for itself: the socket's `PATH`. */
 const MANAGERS_OWN =
-  /^(?:\/var)?\/run\/(?:qemu-server\/\d+\.qmp|(?:incus|lxd)\/.*\/qemu\.monitor|vc\/.*\/qmp\.sock)$|\/domain-[^/]*\/monitor\.sock$|\/[._]lima\/[^/]+\/qmp\.sock$/;
+  /^(?:\/var)?\/run\/(?:qemu-server\/\d+\.qmp|qmeventd\.sock|(?:incus|lxd)\/.*\/qemu\.monitor|vc\/.*\/qmp\.sock)$|\/domain-[^/]*\/monitor\.sock$|\/[._]lima\/[^/]+\/qmp\.sock$/;
 /** Where the libvirt of a user keeps a domain's files. */
 const SESSION_FILES = /\/\.(?:config|local\/share|cache)\/libvirt\/|^\/run\/user\/\d+\/libvirt\//;
 

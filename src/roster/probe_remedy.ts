@@ -47,6 +47,8 @@ function monitorRemedy(
   { pid, uid }: { readonly pid: number; readonly uid: number },
 ): string {
   const { manager, tcpMonitor } = setup;
+  const client = LEAVES_MONITORS.has(manager) ? undefined : clientRemedy(setup);
+  if (client !== undefined) return client;
   const option = `${OWN_MONITOR}${name}.qmp,server=on,wait=off`;
   switch (manager) {
     case "libvirt":
@@ -72,10 +74,19 @@ function monitorRemedy(
       if (tcpMonitor !== "") {
         return `an [[endpoint]] with qmp = "${tcpMonitor}" in vmsigd.toml: a monitor over TCP is used where it is named`;
       }
-      return clientRemedy(setup) ?? option;
+      return option;
   }
 }
 
+/** They take no monitors of others', or there is a better way to their VMs. */
+const LEAVES_MONITORS: ReadonlySet<VmManager> = new Set([
+  "libvirt",
+  "libvirt-session",
+  "nova",
+  "kubevirt",
+  "kata",
+  "multipass",
+]);
 /** QEMU 9.2 and 10 have both, later ones the second alone. */
 const RECONNECT = "reconnect=1 (reconnect-ms=1000 from QEMU 9.2 on)";
 /** Paths that can be typed as they are: a command line may hold any bytes. */

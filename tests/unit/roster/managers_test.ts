@@ -393,28 +393,46 @@ const ROWS: readonly (readonly [who: string, line: string, said: Said])[] = [
   ],
 ];
 
+async function described(line: string): Promise<ProbedVm> {
+  const process = {
+    pid: 7,
+    started: "1",
+    uid: 1000,
+    cwd: "/",
+    isConfirmed: true,
+    isBlank: false,
+    // A tilde stands for a blank within a word.
+    setup: readQemuCommandLine(line.split(" ").map((word) => word.replaceAll("~", " "))),
+    ownSockets: new Set<string>(),
+  };
+  const view = {
+    ownUid: 0,
+    sockets: () => Promise.resolve(new Set<string>()),
+    placeDefect: () => Promise.resolve(""),
+  };
+  return await describeVm(view, process, new Map());
+}
+
 for (const [who, line, said] of ROWS) {
   Deno.test(`probe: a VM as ${who} starts it`, async () => {
-    const process = {
-      pid: 7,
-      started: "1",
-      uid: 1000,
-      cwd: "/",
-      isConfirmed: true,
-      isBlank: false,
-      // A tilde stands for a blank within a word.
-      setup: readQemuCommandLine(line.split(" ").map((word) => word.replaceAll("~", " "))),
-      ownSockets: new Set<string>(),
-    };
-    const view = {
-      ownUid: 0,
-      sockets: () => Promise.resolve(new Set<string>()),
-      placeDefect: () => Promise.resolve(""),
-    };
-    const vm = await describeVm(view, process, new Map());
+    const vm = await described(line);
     const { name, manager, qmp, memory, display, agent, missing } = vm;
     const held = vm.monitors.find(({ holder }) => holder !== undefined)?.holder ?? "";
     const [viewers, consoles] = [vm.viewers.join(), vm.consoles.join()];
     assertEquals({ name, manager, qmp, held, memory, display, viewers, consoles, agent, missing }, said);
   });
 }
+
+Deno.test("probe: a monitor that a person has added and that connects is let in, whoever manages the VM", async () => {
+  const advice = 'an [[endpoint]] with qmp = "listen:/run/x/web.qmp" in vmsigd.toml: ';
+  const asked = new Set<string>();
+  for (const [who, line, { manager, qmp, missing }] of ROWS) {
+    if (qmp !== "" || line.includes("/run/x/")) continue;
+    const [first = ""] = (await described(`${line} -qmp unix:/run/x/web.qmp`)).missing;
+    const isLeft = /^(?:libvirt|libvirt-session|nova|kubevirt|kata|multipass)$/.test(manager);
+    assertEquals(first.startsWith(advice), !isLeft, who);
+    if (isLeft) assertEquals(first, missing[0], who);
+    else asked.add(manager);
+  }
+  assertEquals([...asked].sort(), ["", "incus", "lima", "proxmox", "quickemu"]);
+});
