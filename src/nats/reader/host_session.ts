@@ -39,12 +39,23 @@ const NO_BYTES = new Uint8Array(0);
 /** The outcome of a command, other than its answer. */
 export type Fate = "never" | "forgotten" | "lost";
 
-/** The outcomes in words. */
-export const FATE_WORDS: Readonly<Record<Fate, string>> = {
-  never: "it never reached the host, and will not be carried out",
-  forgotten: "it was answered, but the answer is no longer kept; check whether it was carried out",
-  lost: "the host disconnected before it answered; vmsig outcome says whether it was carried out",
-};
+/**
+ * An outcome in words.
+ *
+ * @param id the command's ID, by which `vmsig outcome` asks the host; absent when none is kept
+ */
+export function fateWords(fate: Fate, id?: string): string {
+  switch (fate) {
+    case "never":
+      return "it never reached the host, and will not be carried out";
+    case "forgotten":
+      return "it was answered, but the answer is no longer kept; check whether it was carried out";
+    case "lost": {
+      const remedy = id === undefined ? "check" : `vmsig outcome ${id} says`;
+      return `the host disconnected before it answered; ${remedy} whether it was carried out`;
+    }
+  }
+}
 
 /** The listener of a session. */
 export interface SessionListener {

@@ -25,7 +25,7 @@ import type { RemotePlace } from "./endpoint_numbers.ts";
 import { OutcomeAsker } from "./outcome_asker.ts";
 import {
   type Fate,
-  FATE_WORDS,
+  fateWords,
   HostSession,
   type SentCommand,
   SESSION_TTL_MS,
@@ -176,7 +176,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     const go = (): void => {
       const leftMs = timeoutMs - (performance.now() - beganMs);
       // The sender has given it up: it is not sent.
-      if (leftMs <= 0) return this.#refuse(number, corr, CODE.dropped, FATE_WORDS.never);
+      if (leftMs <= 0) return this.#refuse(number, corr, CODE.dropped, fateWords("never"));
       const parts = { corr, endpoint: place.endpoint, life: place.life, frame, timeoutMs: leftMs };
       const seq = session.send(parts);
       if (corr !== 0) this.#outcomes.note(corr, place.host, session.session, seq);
@@ -272,8 +272,8 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
   /** See {@linkcode SessionListener}. */
   onFate(session: HostSession, { corr, endpoint }: SentCommand, fate: Fate): void {
     const number = this.#places.at(session.host, endpoint)?.number ?? NO_ENDPOINT;
-    const words = fate === "lost" ? `${FATE_WORDS.lost} ${this.outcomeId(corr)}` : FATE_WORDS[fate];
-    this.#refuse(number, corr, fate === "never" ? CODE.dropped : CODE["timed-out"], words);
+    const code = fate === "never" ? CODE.dropped : CODE["timed-out"];
+    this.#refuse(number, corr, code, fateWords(fate, this.outcomeId(corr)));
   }
 
   /** See {@linkcode SessionListener}. */
