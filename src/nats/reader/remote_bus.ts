@@ -22,15 +22,9 @@ import { type PictureAbout, PictureAssembler } from "../wire/picture_parts.ts";
 import { nameOfToken, newSession, readerInbox, token } from "../wire/subjects.ts";
 import { commandIdOf, commandIdText, type CommandOutcome } from "../wire/outcome.ts";
 import type { RemotePlace } from "./endpoint_numbers.ts";
+import { type Fate, fateWords } from "./fate.ts";
 import { OutcomeAsker } from "./outcome_asker.ts";
-import {
-  type Fate,
-  fateWords,
-  HostSession,
-  type SentCommand,
-  SESSION_TTL_MS,
-  type SessionListener,
-} from "./host_session.ts";
+import { HostSession, type SentCommand, SESSION_TTL_MS, type SessionListener } from "./host_session.ts";
 import { type PlacesListener, RemotePlaces } from "./remote_places.ts";
 import { RemoteEvents, WANT_WORD } from "./remote_events.ts";
 import { RosterReader } from "./roster_reader.ts";
