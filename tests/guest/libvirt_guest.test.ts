@@ -144,7 +144,7 @@ Deno.test("libvirt: screen, keys, memory and agent of a guest; libvirtd started 
     `${daemon.folder}/no.png`,
   ]);
   assertEquals(code, 1);
-  assertMatch(errors, /libvirt is away: .*(?:start libvirtd|start it)/);
+  assertMatch(errors, /(?:libvirt is away|the way through libvirt has ended): .*(?:start libvirtd|start it)/);
   await libvirt.restart();
   await allOf(client, daemon, web);
   assertEquals(daemon.logText.match(/custom-monitor/g)?.length, 1, "what the taint means is told once");

@@ -28,6 +28,7 @@ import { otherVersion } from "../wire/host_entry.ts";
 import type { NatsLink } from "../wire/nats_link.ts";
 import { messageHead } from "../wire/publish_batch.ts";
 import { requestSubject, sessionInbox, token } from "../wire/subjects.ts";
+import type { Fate } from "./fate.ts";
 
 /** The ttl of a session, ms. */
 export const SESSION_TTL_MS = 10_000;
@@ -35,16 +36,6 @@ const OPEN_TIMEOUT_MS = 5000;
 /** Maximum number of open commands. */
 const MOST_OPEN = 1024;
 const NO_BYTES = new Uint8Array(0);
-
-/** The outcome of a command, other than its answer. */
-export type Fate = "never" | "forgotten" | "lost";
-
-/** The outcomes in words. */
-export const FATE_WORDS: Readonly<Record<Fate, string>> = {
-  never: "it never reached the host, and will not be carried out",
-  forgotten: "it was answered, but the answer is no longer kept; check whether it was carried out",
-  lost: "the host disconnected before it answered; vmsig outcome says whether it was carried out",
-};
 
 /** The listener of a session. */
 export interface SessionListener {

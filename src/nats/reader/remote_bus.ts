@@ -22,15 +22,9 @@ import { type PictureAbout, PictureAssembler } from "../wire/picture_parts.ts";
 import { nameOfToken, newSession, readerInbox, token } from "../wire/subjects.ts";
 import { commandIdOf, commandIdText, type CommandOutcome } from "../wire/outcome.ts";
 import type { RemotePlace } from "./endpoint_numbers.ts";
+import { type Fate, fateWords } from "./fate.ts";
 import { OutcomeAsker } from "./outcome_asker.ts";
-import {
-  type Fate,
-  FATE_WORDS,
-  HostSession,
-  type SentCommand,
-  SESSION_TTL_MS,
-  type SessionListener,
-} from "./host_session.ts";
+import { HostSession, type SentCommand, SESSION_TTL_MS, type SessionListener } from "./host_session.ts";
 import { type PlacesListener, RemotePlaces } from "./remote_places.ts";
 import { RemoteEvents, WANT_WORD } from "./remote_events.ts";
 import { RosterReader } from "./roster_reader.ts";
@@ -176,7 +170,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     const go = (): void => {
       const leftMs = timeoutMs - (performance.now() - beganMs);
       // The sender has given it up: it is not sent.
-      if (leftMs <= 0) return this.#refuse(number, corr, CODE.dropped, FATE_WORDS.never);
+      if (leftMs <= 0) return this.#refuse(number, corr, CODE.dropped, fateWords("never"));
       const parts = { corr, endpoint: place.endpoint, life: place.life, frame, timeoutMs: leftMs };
       const seq = session.send(parts);
       if (corr !== 0) this.#outcomes.note(corr, place.host, session.session, seq);
@@ -272,8 +266,8 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
   /** See {@linkcode SessionListener}. */
   onFate(session: HostSession, { corr, endpoint }: SentCommand, fate: Fate): void {
     const number = this.#places.at(session.host, endpoint)?.number ?? NO_ENDPOINT;
-    const words = fate === "lost" ? `${FATE_WORDS.lost} ${this.outcomeId(corr)}` : FATE_WORDS[fate];
-    this.#refuse(number, corr, fate === "never" ? CODE.dropped : CODE["timed-out"], words);
+    const code = fate === "never" ? CODE.dropped : CODE["timed-out"];
+    this.#refuse(number, corr, code, fateWords(fate, this.outcomeId(corr)));
   }
 
   /** See {@linkcode SessionListener}. */
