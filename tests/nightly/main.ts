@@ -1,8 +1,9 @@
 /**
- * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the tests of displays, of monitors and of guests' memory on the
- * QEMUs of other Debian suites, two agents and a person on one VM for ten minutes, and the tests of libvirt on their
- * libvirt too, and those of NATS on the newest server: trixie, sid and nats unless told. A suite moves, so
- * that this is not part of the gate. The counts that the tests take smaller in the gate are full here.
+ * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the tests of displays, of monitors and of guests' memory on
+ * the QEMUs of other Debian suites, two agents and a person on one VM for ten minutes, and the tests of
+ * libvirt on their libvirt too, and those of NATS on the newest server: trixie, sid and nats unless told. A
+ * suite moves, so that this is not part of the gate. The counts that the tests take smaller in the gate are
+ * full here.
  * @module
  */
 import { Fault, messageOf } from "../../src/base/fault.ts";
