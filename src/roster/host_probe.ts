@@ -49,6 +49,8 @@ export interface ProbedVm {
   readonly qmp: string;
   /** All its QMP sockets, and whether somebody is connected. */
   readonly monitors: readonly ProbedMonitor[];
+  /** Where its monitors connect by themselves, absolute paths: somebody else listens there, or nobody. */
+  readonly calls: readonly string[];
   /** What backs its RAM: "memfd", "file", … that can be shared, "private", or "file (private)". */
   readonly memory: string;
   /** Its RAM. */
@@ -267,6 +269,11 @@ function monitorsOf({ cwd, setup }: QemuProcess): Monitor[] {
   });
 }
 
+function callsOf({ qmp }: QemuProcess["setup"]): string[] {
+  return qmp.filter(({ path, listens }) => !listens && path.startsWith("/") && fitsSocket(path))
+    .map(({ path }) => path);
+}
+
 function fitsSocket(path: string): boolean {
   return path.length <= MAX_SOCKET_PATH_BYTES &&
     new TextEncoder().encode(path).length <= MAX_SOCKET_PATH_BYTES;
@@ -313,6 +320,7 @@ export async function describeVm(
     endpoint: endpointName(setup.name, pid, uid, uid === 0 || uid === view.ownUid),
     qmp: free,
     monitors,
+    calls: callsOf(setup),
     memory: memory.shared || !isBackend(memory.backend) ? memory.backend : `${memory.backend} (private)`,
     ramBytes: setup.ramBytes,
     input: [...setup.keyboards, ...setup.pointers],

@@ -11,7 +11,15 @@ import { cleanName } from "./endpoint_name.ts";
 import type { QemuSetup } from "./qemu_command_line.ts";
 
 /** How the option begins that gives a VM a monitor of ours. */
-export const OWN_MONITOR = "-qmp unix:/run/vmsig/";
+const OWN_MONITOR = "-qmp unix:/run/vmsig/";
+
+/** How the table begins that names a monitor which the VM has. */
+const NAMED_MONITOR = 'an [[endpoint]] with qmp = "';
+
+/** Whether a daemon that has the VM's monitor needs none of this advice. */
+export function isMonitorRemedy(advice: string): boolean {
+  return advice.includes(OWN_MONITOR) || advice.startsWith(NAMED_MONITOR);
+}
 
 /** What of a VM the advice hangs on. */
 export interface Lacking extends Pick<ProcessIdentity, "pid"> {
@@ -72,7 +80,7 @@ function monitorRemedy(
       return quickemuOptions(option);
     default:
       if (tcpMonitor !== "") {
-        return `an [[endpoint]] with qmp = "${tcpMonitor}" in vmsigd.toml: a monitor over TCP is used where it is named`;
+        return `${NAMED_MONITOR}${tcpMonitor}" in vmsigd.toml: a monitor over TCP is used where it is named`;
       }
       return option;
   }
@@ -96,7 +104,7 @@ const PLAIN_PATH = /^\/[\w.+@:/-]{1,106}$/;
 function clientRemedy({ qmp }: QemuSetup): string | undefined {
   const client = qmp.find(({ path, listens }) => !listens && PLAIN_PATH.test(path) && !isManagersOwn(path));
   if (client === undefined) return undefined;
-  return `an [[endpoint]] with qmp = "${LISTEN_PREFIX}${client.path}" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does${
+  return `${NAMED_MONITOR}${LISTEN_PREFIX}${client.path}" in vmsigd.toml: this QEMU connects there, and vmsig listens unless another program does${
     client.reconnects === true ? "" : `; ${RECONNECT} in its -chardev has it connect again`
   }`;
 }

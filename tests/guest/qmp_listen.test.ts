@@ -3,7 +3,7 @@
  * first, and whichever starts anew. And sockets that the daemon is started with.
  * @module
  */
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Client } from "../../src/client/client.ts";
 import { configText, DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { type Qemu, startFirmware } from "./qemu.ts";
@@ -64,12 +64,13 @@ Deno.test("QEMU connects to the daemon: both ways around, and again after either
       await using daemon = await DaemonProcess.start({ config, folder });
       await using client = await daemon.connect("watches");
       await until("another daemon", () => isUp(client, running.pid));
-      const { text } = await vmsig(["probe", "--json"]);
-      const row = text.split("\n").find((line) => line.includes(`"pid":${running.pid},`)) ?? "";
-      assertStringIncludes(row, `an [[endpoint]] with qmp = \\"listen:${path}\\" in vmsigd.toml`);
+      assertEquals((await probed(running.pid)).heldBy?.pid, daemon.pid);
+      assertEquals((await probed(running.pid)).missing.filter((each) => each.includes("qmp")), []);
       await daemon.reload(configText(""));
       await until("it is detached", () => client.roster.list().length === 0);
       await assertGone(path);
+      const advice = `an [[endpoint]] with qmp = "listen:${path}" in vmsigd.toml`;
+      assertStringIncludes((await probed(running.pid)).missing.join("\n"), advice);
       await daemon.reload(configText(config));
       await until("it is attached again", () => isUp(client, running.pid));
     }
@@ -78,6 +79,21 @@ Deno.test("QEMU connects to the daemon: both ways around, and again after either
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+interface Probed {
+  readonly pid: number;
+  readonly missing: readonly string[];
+  readonly heldBy?: { readonly pid: number };
+}
+
+/** What `vmsig probe` says of a QEMU. */
+async function probed(pid: number): Promise<Probed> {
+  const { text } = await vmsig(["probe", "--json"]);
+  const rows = text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as Probed);
+  const found = rows.find((row) => row.pid === pid);
+  assert(found !== undefined, text);
+  return found;
+}
 
 /**
  * Becomes the command in its arguments, with descriptors as systemd gives them: a listening socket, a

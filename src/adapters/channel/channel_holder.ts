@@ -2,8 +2,9 @@
  * Who else has the host's end of a channel: QEMU serves one client of a socket, and two readers of a terminal
  * get half of its bytes each. QEMU does not say who it is; the kernel does, to whoever may see the processes.
  *
- * - A socket: the table of unix sockets says which one of QEMU's was accepted at the path, SOCK_DIAG which is
- *   at its other end, and a process's descriptors whose that is.
+ * - A socket: the table of unix sockets says which ones were accepted at the path, SOCK_DIAG which is at the
+ *   other end of one of QEMU's, and a process's descriptors whose that is.
+ *   QEMU's may be either end.
  * - A terminal: a process has it open by its path and its mount's device; another container's terminals have
  *   the same paths.
  *
@@ -40,6 +41,12 @@ export interface ChannelHolder {
   readonly name: string;
 }
 
+/** The host's end of a channel. */
+export type HeldPlace =
+  | ChannelPlace
+  /** QEMU connects to a unix socket, on which somebody else listens. */
+  | { readonly kind: "called"; readonly path: string };
+
 /** Told once: who has it; undefined when nobody has, or it cannot be told. */
 export type HolderHandler = (holder: ChannelHolder | undefined) => void;
 
@@ -55,7 +62,7 @@ export function holderWords({ pid, name }: ChannelHolder, what: string): string 
 }
 
 /** The same at once, for a program that has nothing else to do meanwhile. */
-export function holderNow(place: ChannelPlace, qemu: number): ChannelHolder | undefined {
+export function holderNow(place: HeldPlace, qemu: number): ChannelHolder | undefined {
   const look = lookFor(place, qemu);
   for (;;) {
     const step = look.next();
@@ -70,7 +77,7 @@ type Look = Generator<void, ChannelHolder | undefined>;
  *
  * @param qemu QEMU's process, which has an end of its own; 0 unknown
  */
-export function findHolder(loop: LoopPort, place: ChannelPlace, qemu: number, done: HolderHandler): void {
+export function findHolder(loop: LoopPort, place: HeldPlace, qemu: number, done: HolderHandler): void {
   const look = lookFor(place, qemu);
   const go = (): void => {
     const untilNs = loop.clock.nowNs() + SLICE_NS;
@@ -83,22 +90,25 @@ export function findHolder(loop: LoopPort, place: ChannelPlace, qemu: number, do
   go();
 }
 
-function* lookFor(place: ChannelPlace, qemu: number): Look {
+function* lookFor(place: HeldPlace, qemu: number): Look {
   if (place.kind === "pty") return yield* terminalHolder(place.path, qemu);
-  if (place.kind === "unix" && qemu > 0) return yield* socketHolder(place.path, qemu);
+  if (place.kind === "unix" && qemu > 0) return yield* socketHolder(place.path, qemu, false);
+  if (place.kind === "called" && qemu > 0) return yield* socketHolder(place.path, qemu, true);
   return undefined;
 }
 
-function* socketHolder(path: string, qemu: number): Look {
+/** @param isClient whether QEMU has connected to the path, and has not accepted there */
+function* socketHolder(path: string, qemu: number, isClient: boolean): Look {
   const table = new SocketTable(new Set([path]));
   yield* readTable(table);
   const accepted = new Set(table.connected.get(path) ?? []);
+  if (accepted.size === 0) return undefined;
   const peers = new Set<string>();
   for (const { target } of descriptorsOf(qemu)) {
     const number = numberOf(target);
-    if (number === undefined || !accepted.has(number)) continue;
+    if (number === undefined || !(isClient || accepted.has(number))) continue;
     const peer = peerOf(Number(number));
-    if (peer > 0) peers.add(`socket:[${peer}]`);
+    if (peer > 0 && (!isClient || accepted.has(`${peer}`))) peers.add(`socket:[${peer}]`);
     yield;
   }
   if (peers.size === 0) return undefined;

@@ -10,7 +10,7 @@
 import { holderNow } from "../../adapters/channel/channel_holder.ts";
 import { isLibvirts } from "../../qemu/vm_manager.ts";
 import type { ProbedVm } from "../../roster/host_probe.ts";
-import { OWN_MONITOR } from "../../roster/probe_remedy.ts";
+import { isMonitorRemedy } from "../../roster/probe_remedy.ts";
 
 /** The user of a VM's monitor. */
 export interface MonitorClient {
@@ -27,7 +27,7 @@ const DAEMON_LOCK = /\/daemon\.lock$/;
 
 /** Finds the client of a VM's monitors, other than a manager on its own one; our daemon takes precedence. */
 export function monitorClient(
-  vm: Pick<ProbedVm, "pid" | "monitors">,
+  vm: Pick<ProbedVm, "pid" | "monitors" | "calls">,
   find: typeof holderNow = holderNow,
   isDaemon: (pid: number) => boolean = hasDaemonLock,
 ): MonitorClient | undefined {
@@ -39,6 +39,11 @@ export function monitorClient(
     const client = { ...found, isDaemon: isDaemon(found.pid) };
     if (client.isDaemon) return client;
     first ??= client;
+  }
+  // Whoever else a monitor connects to is its peer of old, and in nobody's way.
+  for (const path of vm.calls) {
+    const found = find({ kind: "called", path }, vm.pid);
+    if (found !== undefined && isDaemon(found.pid)) return { ...found, isDaemon: true };
   }
   return first;
 }
@@ -84,7 +89,7 @@ export function lackOf(
 ): readonly string[] {
   const isReached = isReachedByHost(vm, hosts);
   return vm.missing.filter((each) =>
-    !(client?.isDaemon === true && each.includes(OWN_MONITOR)) && !(isReached && LIBVIRT_TABLE.test(each))
+    !(client?.isDaemon === true && isMonitorRemedy(each)) && !(isReached && LIBVIRT_TABLE.test(each))
   );
 }
 

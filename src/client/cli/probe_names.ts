@@ -13,6 +13,7 @@ export function withNames(vm: ProbedVm): ProbedVm {
     ...vm,
     qmp: printableName(vm.qmp),
     monitors: vm.monitors.map((monitor) => ({ ...monitor, path: printableName(monitor.path) })),
+    calls: vm.calls.map((path) => printableName(path)),
     viewers: vm.viewers.map((viewer) => printableName(viewer)),
     consoles: vm.consoles.map((console) => printableName(console)),
     agent: printableName(vm.agent),

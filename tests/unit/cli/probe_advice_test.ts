@@ -43,6 +43,13 @@ Deno.test("a monitor that vmsig's daemon holds is said to be that, and nothing i
   assertEquals([unknown, monitorWords(vm, unknown)], [undefined, "held by another client"]);
 });
 
+Deno.test("a monitor that connects to vmsig's daemon is held by it; another peer of its is in nobody's way", async () => {
+  const vm = await described(`-name web -qmp unix:/run/a ${INPUT} ${RAM}`);
+  const held = (isDaemon: boolean) => monitorClient(vm, () => ({ pid: 9, name: "vmsig" }), () => isDaemon);
+  assertEquals(monitorWords(vm, held(true)), "held by vmsig's daemon (9)");
+  assertEquals([lackOf(vm, held(true)), lackOf(vm, held(false)).length, held(false)], [[], 1, undefined]);
+});
+
 Deno.test("who looks nobody up where nobody is connected, or the manager is", async () => {
   const never = () => {
     throw new Error("nobody is to be looked up");

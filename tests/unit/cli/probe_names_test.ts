@@ -6,16 +6,17 @@ import type { ProbedVm } from "../../../src/roster/host_probe.ts";
 Deno.test("probe --json: paths that differ are told differently, also where they are not UTF-8", () => {
   const path = (name: string): string => {
     const at = `/run/${name}`;
-    const { qmp, monitors, viewers, consoles, agent } = JSON.parse(JSON.stringify(withNames(
+    const { qmp, monitors, calls, viewers, consoles, agent } = JSON.parse(JSON.stringify(withNames(
       {
         qmp: at,
         monitors: [{ path: at, busy: false }],
+        calls: [at],
         viewers: [`vnc unix:${at}`],
         consoles: [`serial unix:${at}`],
         agent: `unix:${at}`,
       } as unknown as ProbedVm,
     )));
-    const all = [monitors[0].path, viewers[0], consoles[0], agent].map((text) =>
+    const all = [monitors[0].path, calls[0], viewers[0], consoles[0], agent].map((text) =>
       text.slice(text.indexOf("/"))
     );
     assertEquals(new Set([qmp, ...all]).size, 1);

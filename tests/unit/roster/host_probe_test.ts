@@ -58,6 +58,7 @@ Deno.test("a VM with all that is needed is attachable and lacks nothing", async 
     display: "std/default",
     viewers: [],
     consoles: [],
+    calls: [],
     agent: "",
     manager: "",
     attachable: true,
@@ -75,7 +76,7 @@ Deno.test("a monitor that another client has is not offered; a free one beside i
     { path: "/srv/vm/b.sock", busy: true },
     { path: "/run/c", busy: false },
   ]);
-  assertEquals(both?.qmp, "/run/c");
+  assertEquals([both?.qmp, both?.calls], ["/run/c", ["/run/out"]]);
   const [none] = await probeHost(host([{ pid: 7, exe: QEMU, line }], ["/run/a", "b.sock", "/run/c"]));
   assertEquals([none?.qmp, none?.attachable], ["", false]);
   assertStringIncludes(`${none?.missing}`, 'an [[endpoint]] with qmp = "listen:/run/out" in vmsigd.toml');

@@ -7,6 +7,7 @@ import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import {
   type ChannelHolder,
   findHolder,
+  type HeldPlace,
   holderWords,
 } from "../../../../src/adapters/channel/channel_holder.ts";
 import type { ChannelPlace } from "../../../../src/adapters/channel/channel_listing.ts";
@@ -80,7 +81,7 @@ const ELSEWHERE = `mount -t devpts -o newinstance,ptmxmode=0666 none /dev/pts
 mount --bind /dev/pts/ptmx /dev/ptmx
 exec python3 -c "$0" "$1"`;
 
-function look(place: ChannelPlace, qemu: number): ChannelHolder | undefined {
+function look(place: HeldPlace, qemu: number): ChannelHolder | undefined {
   const told: (ChannelHolder | undefined)[] = [];
   findHolder(new ManualLoop(), place, qemu, (holder) => told.push(holder));
   assertEquals(told.length, 1);
@@ -104,6 +105,13 @@ Deno.test("holder: the client of a socket is named, and nobody where there is no
     );
     assertEquals(look({ ...place, path: `${folder}/com2` }, Deno.pid), undefined, "of another path");
     assertEquals(look(place, other.pid), undefined, "it is not that process that serves it");
+    const called: HeldPlace = { kind: "called", path };
+    assertEquals(
+      look(called, other.pid)?.pid,
+      Deno.pid,
+      "that process has connected, and this one serves it",
+    );
+    assertEquals([look(called, Deno.pid), look(called, 0)], [undefined, undefined]);
     assertEquals(look(place, 0), undefined, "whose it is not known");
     // A piece a turn, and the same in the end.
     const loop = new PassingLoop();
