@@ -5,6 +5,7 @@
 import { Fault } from "../../base/fault.ts";
 import { MAX_SNAPSHOT_NAME } from "../../event/kinds/vm_kinds.ts";
 import type { Client } from "../client.ts";
+import type { CommandOptions } from "../command_options.ts";
 import type { VmOperation } from "../vm_control.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
@@ -138,8 +139,7 @@ async function operate(call: Call, client: Client, ref: string, operation: VmOpe
   const ack = answer.as("ACT_ACK");
   if (ack === undefined) throw new Fault("protocol-error", `Cannot ${operation} ${name}: no ACT_ACK came`);
   const afterwards = AFTER_MIGRATION[operation];
-  // QEMU says yes at once, and does it when the VM that is coming has come.
-  const waits = afterwards !== undefined && (await client.vmState(ref, options)).migration === "incoming";
+  const waits = afterwards !== undefined && await isIncoming(client, ref, options);
   if (call.json) {
     call.out.json({
       endpoint: answer.endpoint,
@@ -151,6 +151,19 @@ async function operate(call: Call, client: Client, ref: string, operation: VmOpe
       ...(waits ? { waitsFor: "migration" } : {}),
     });
   } else call.out.line(`${visible(name)}: ${waits ? afterwards : DONE[operation]}`);
+}
+
+/**
+ * Whether the VM is still migrating to this host: QEMU confirms stop and cont at once then, and carries them
+ * out when the migration has completed. The operation is done, so a question that fails is no failure of it.
+ */
+async function isIncoming(client: Client, ref: string, options: CommandOptions): Promise<boolean> {
+  try {
+    return (await client.vmState(ref, options)).migration === "incoming";
+  } catch (error) {
+    if (error instanceof Fault) return false;
+    throw error;
+  }
 }
 
 function timeoutOf(timeoutMs: number | undefined): { timeoutMs?: number } {
