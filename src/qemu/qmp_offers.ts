@@ -5,6 +5,7 @@
  */
 import { MAX_QEMU_MONITORS } from "../base/limits.ts";
 import { type CommandLine, isOn, type Properties } from "./command_line.ts";
+import { readQmpAddress } from "./qmp_address.ts";
 
 /** A QMP socket that a VM offers. */
 export interface QmpOffer {
@@ -52,12 +53,10 @@ function socketOf(chardevs: ReadonlyMap<string, Properties>, id: string | undefi
   return chardev?.get("backend") === "socket" ? chardev : undefined;
 }
 
-/** Characters of a host's name that are looked at. */
-const MAX_HOST_CHARS = 64;
-
 /**
  * Where the first monitor over TCP that QEMU listens on is: "tcp:127.0.0.1:4444"; "" without one. Where it
- * listens on every address, that of this host itself.
+ * listens on every address, that of this host itself. Only an address that the config accepts: what is advised
+ * can be done, and shows nothing that a command line makes up.
  */
 export function tcpMonitorOf(line: CommandLine): string {
   const chardevs = line.lists("chardev", "backend");
@@ -74,9 +73,10 @@ export function tcpMonitorOf(line: CommandLine): string {
       socket.get("address") ?? `${socket.get("host")}:${socket.get("port")}`,
     );
     const host = found?.[1] ?? "";
-    if (found === null || host.length > MAX_HOST_CHARS) continue;
+    if (found === null) continue;
     const isAny = host === "" || host === "0.0.0.0" || host === "::" || host === "[::]";
-    return `tcp:${isAny ? "127.0.0.1" : host}:${found[2]}`;
+    const address = `tcp:${isAny ? "127.0.0.1" : host}:${found[2]}`;
+    if (readQmpAddress(address, []).kind === "tcp") return address;
   }
   return "";
 }

@@ -187,6 +187,19 @@ Deno.test("monitors: -qmp, -qmp-pretty, -mon with a chardev, by name, pretty or 
   ]);
 });
 
+Deno.test("a monitor over TCP is told as an address that the config accepts, and nothing made up is shown", () => {
+  const told = (address: string) =>
+    readQemuCommandLine(["-qmp", `tcp:${address},server=on,wait=off`]).tcpMonitor;
+  assertEquals(told("127.0.0.1:4444"), "tcp:127.0.0.1:4444");
+  assertEquals(told("localhost:4444"), "tcp:localhost:4444");
+  assertEquals(told("0.0.0.0:4444"), "tcp:127.0.0.1:4444");
+  assertEquals(told("[::]:4444"), "tcp:127.0.0.1:4444");
+  for (const host of ["web.example", "\x1b[31mred", "a\nb", "1.2.3", "x".repeat(300)]) {
+    assertEquals(told(`${host}:4444`), "", host);
+  }
+  assertEquals(told("127.0.0.1:99999"), "");
+});
+
 Deno.test("broken JSON, nested JSON and JSON that is not an object tell nothing, and break nothing", () => {
   const deep = `{"qom-type":"memory-backend-ram","id":"m","x":${"[".repeat(50_000)}${"]".repeat(50_000)}}`;
   for (const object of ["{", '{"a"', "{}", deep]) {
