@@ -4,6 +4,7 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
+import { checkSignature } from "./signature.ts";
 import { WireReader } from "./wire_reader.ts";
 import { WireWriter } from "./wire_writer.ts";
 
@@ -173,12 +174,16 @@ export function writeMessage(message: OutgoingMessage): Uint8Array<ArrayBuffer> 
   return out.align(8).raw(body.bytes).bytes;
 }
 
-/** Fields by their number: 5 and 9 are numbers, the others texts. */
+/**
+ * Fields by their number: 5 and 9 are numbers, the others texts. Field 8 is a signature, and is checked as one
+ * also where it was sent as a text.
+ */
 function fieldOf(code: number, value: unknown): string | number {
   const isNumber = code === 5 || code === 9;
   if (isNumber ? typeof value !== "number" : typeof value !== "string") {
     throw wrong(`its field ${code} is of another type`);
   }
+  if (code === 8) checkSignature(value as string);
   return value as string | number;
 }
 

@@ -2,7 +2,7 @@
  * D-Bus values and messages: by the bytes that libdbus writes, there and back, and what is wrong.
  * @module
  */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { hexOfBytes } from "../../../src/base/hex.ts";
 import { MESSAGE, readFixedHead, readHead, writeMessage } from "../../../src/dbus/message.ts";
@@ -160,4 +160,16 @@ Deno.test("D-Bus: a value that begins where the room ends is written whole", () 
     const word = new WireWriter().raw(before).u32(0x01020304);
     assertEquals([...word.bytes.subarray(word.length - 4)], [4, 3, 2, 1]);
   }
+});
+
+Deno.test("messages: a signature that was sent as a text is checked like one", () => {
+  const bytes = writeMessage({ type: MESSAGE.CALL, serial: 1, path: "/", member: "Update" });
+  const at = bytes.findIndex((byte, i) => byte === 3 && bytes[i + 1] === 1 && bytes[i + 2] === 0x73);
+  assert(at > 0, "the member is a text");
+  bytes[at] = 8;
+  assertThrows(
+    () => readHead(bytes, readFixedHead(bytes, 0, 0)),
+    Fault,
+    'Cannot read a D-Bus signature: "U" does not begin a type',
+  );
 });
