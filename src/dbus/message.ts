@@ -175,8 +175,8 @@ export function writeMessage(message: OutgoingMessage): Uint8Array<ArrayBuffer> 
 }
 
 /**
- * Fields by their number: 5 and 9 are numbers, the others texts. Field 8 is a signature, and is checked as one
- * also where it was sent as a text.
+ * Fields by their number: 5 and 9 are numbers, the others texts. Field 8 is a signature, and is checked as
+ * one also where it was sent as a text.
  */
 function fieldOf(code: number, value: unknown): string | number {
   const isNumber = code === 5 || code === 9;

@@ -55,8 +55,8 @@ function socketOf(chardevs: ReadonlyMap<string, Properties>, id: string | undefi
 
 /**
  * Where the first monitor over TCP that QEMU listens on is: "tcp:127.0.0.1:4444"; "" without one. Where it
- * listens on every address, that of this host itself. Only an address that the config accepts: what is advised
- * can be done, and shows nothing that a command line makes up.
+ * listens on every address, that of this host itself. Only an address that the config accepts: what is
+ * advised can be done, and shows nothing that a command line makes up.
  */
 export function tcpMonitorOf(line: CommandLine): string {
   const chardevs = line.lists("chardev", "backend");
