@@ -3,6 +3,7 @@
  * `vmsig web`) or takes keyboard and mouse.
  * @module
  */
+import { aborted } from "../base/aborted.ts";
 import { z } from "zod";
 import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
@@ -80,8 +81,6 @@ async function takenOver(seat: Seat, endpoint: EndpointId, signal: AbortSignal):
       if (error.code === "no-capability") break;
     }
   }
-  if (!signal.aborted) {
-    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-  }
+  await aborted(signal);
   return undefined;
 }

@@ -5,6 +5,7 @@
  * answer, its calls are given up, and keys that they hold down are released.
  * @module
  */
+import { aborted } from "../base/aborted.ts";
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/server";
 import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
@@ -68,10 +69,7 @@ export async function serveOnHttp(options: HttpOptions): Promise<void> {
   if (address.kind === "tcp") sessions.origins = loopbackOrigins("http", port);
   try {
     onReady(urlOf(address, port));
-    await new Promise<void>((resolve) => {
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      if (signal.aborted) resolve();
-    });
+    await aborted(signal);
   } finally {
     await sessions[Symbol.asyncDispose]();
     await end();

@@ -2,12 +2,13 @@
  * `vmsig agent`: what a guest's agent reports, and what it can do besides running programs and copying files.
  * @module
  */
+import { aborted } from "../../base/aborted.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import { Fault } from "../../base/fault.ts";
 import { AgentControl } from "../agent_control.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
-import { aborted, runUnder } from "./run_under.ts";
+import { runUnder } from "./run_under.ts";
 import { visible } from "./table.ts";
 
 const TELLS = ["ping", "info", "os", "network", "users", "filesystems", "freeze-status"];

@@ -2,6 +2,7 @@
  * `vmsig lease`: shows the owner of a lease, or owns one.
  * @module
  */
+import { aborted } from "../../base/aborted.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import { Fault } from "../../base/fault.ts";
 import type { EndpointId } from "../../base/ids.ts";
@@ -15,7 +16,7 @@ import { holderWords, type LeaseHolder } from "../lease_holder.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { note } from "./note.ts";
-import { aborted, runUnder } from "./run_under.ts";
+import { runUnder } from "./run_under.ts";
 import { visible } from "./table.ts";
 
 /** The command. */

@@ -2,6 +2,7 @@
  * `vmsig web`: a page on which people see all VMs, look at one, and use its keyboard and mouse.
  * @module
  */
+import { aborted } from "../../base/aborted.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Join } from "../../web/household.ts";
 import type { WebServer } from "../../web/web_server.ts";
@@ -118,10 +119,7 @@ use --origin.`,
       const place = link ?? `${origins[0]}/`;
       if (call.json) call.out.json({ url: place });
       else call.out.line(`${place}${link === undefined ? "" : " (for one use)"}; Ctrl-C ends it`);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      call.signal.addEventListener("abort", () => resolve(), { once: true });
-      if (call.signal.aborted) resolve();
-      await promise;
+      await aborted(call.signal);
     } catch (error) {
       ready.reject(error);
       throw error;
