@@ -4,7 +4,7 @@
  * nesting, lines, repetition. What a format has of its own comes in as words and openers.
  * @module
  */
-import { joinedBytes } from "../fixtures/joined_bytes.ts";
+import { joinedBytes } from "../../src/base/joined_bytes.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
 
 /** Bytes that a decoder is given. */
@@ -89,35 +89,35 @@ function changed(random: SeededRandom, input: Bytes, from: readonly Bytes[], wor
     case 4: // cut
       return input.slice(0, place);
     case 5: // a piece less
-      return joinedBytes(
+      return joinedBytes([
         input.subarray(0, place),
         input.subarray(place + lengthOf(random, input.length - place)),
-      );
+      ]);
     case 6: { // a piece twice
       const piece = input.slice(place, place + lengthOf(random, input.length - place));
-      return joinedBytes(input.subarray(0, place), piece, input.subarray(place));
+      return joinedBytes([input.subarray(0, place), piece, input.subarray(place)]);
     }
     case 7: { // a piece of another valid input, in place of one of this
       const other = from[random.below(from.length)] as Bytes;
       const start = random.below(other.length + 1);
       const piece = other.subarray(start, start + lengthOf(random, other.length - start));
       const skip = random.oneIn(2) ? 0 : piece.length;
-      return joinedBytes(input.subarray(0, place), piece, input.subarray(place + skip));
+      return joinedBytes([input.subarray(0, place), piece, input.subarray(place + skip)]);
     }
     case 8: { // longer
       const more = new Uint8Array(1 + random.below(64));
       if (random.oneIn(2)) { for (let i = 0; i < more.length; i++) more[i] = random.u32(); }
-      return joinedBytes(input, more);
+      return joinedBytes([input, more]);
     }
     case 9: { // lines or pieces in another order
       const second = place + random.below(input.length - place + 1);
-      return joinedBytes(input.subarray(second), input.subarray(place, second), input.subarray(0, place));
+      return joinedBytes([input.subarray(second), input.subarray(place, second), input.subarray(0, place)]);
     }
     default: { // a word that means something
       if (words.words.length === 0) return flipped(random, input);
       const word = words.words[random.below(words.words.length)] as Bytes;
       const skip = random.oneIn(2) ? 0 : word.length;
-      return joinedBytes(input.subarray(0, place), word, input.subarray(place + skip));
+      return joinedBytes([input.subarray(0, place), word, input.subarray(place + skip)]);
     }
   }
 }
@@ -163,7 +163,7 @@ function withNumeral(random: SeededRandom, input: Bytes): Bytes {
   let end = start;
   while (end < input.length && isDigit(input[end])) end++;
   const numeral = NUMERALS[random.below(NUMERALS.length)] as Bytes;
-  return joinedBytes(input.subarray(0, start), numeral, input.subarray(end));
+  return joinedBytes([input.subarray(0, start), numeral, input.subarray(end)]);
 }
 
 function isDigit(byte: number | undefined): boolean {
@@ -183,7 +183,7 @@ function repeated(random: SeededRandom, input: Bytes, largest: number): Bytes {
   const run = new Uint8Array(total);
   for (let at = 0; at < total; at += piece.length) run.set(piece.subarray(0, total - at), at);
   const end = start + piece.length;
-  return joinedBytes(input.subarray(0, end), run, input.subarray(end));
+  return joinedBytes([input.subarray(0, end), run, input.subarray(end)]);
 }
 
 /** A level opened again and again. */
@@ -195,7 +195,7 @@ function nested(random: SeededRandom, input: Bytes, { openers, largest }: Vocabu
   const run = new Uint8Array(levels * opener.length);
   for (let i = 0; i < levels; i++) run.set(opener, i * opener.length);
   const place = random.oneIn(3) ? 0 : random.below(input.length + 1);
-  return joinedBytes(input.subarray(0, place), run, input.subarray(place));
+  return joinedBytes([input.subarray(0, place), run, input.subarray(place)]);
 }
 
 /** Mostly short, at most `most`. */

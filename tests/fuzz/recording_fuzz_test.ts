@@ -19,6 +19,7 @@ import { TracePage } from "../../src/client/trace/trace_page.ts";
 import { eventOfMark } from "../../src/event/mark_event.ts";
 import { type Bytes, fuzz } from "./harness.ts";
 import { CBOR_OPENERS, CBOR_WORDS, cborBytes, withDefects } from "./structured.ts";
+import { joinedBytes } from "../../src/base/joined_bytes.ts";
 
 const HEADER = {
   host: { name: "h", kernel: "6.1" },
@@ -114,16 +115,6 @@ const LISTED = eventOfMark(0 as EndpointId, 1e12 + 8, {
   processes: [{ pid: 1, ppid: 0, name: "init" }],
 });
 
-function file(...items: readonly Uint8Array[]): Bytes {
-  const out = new Uint8Array(items.reduce((sum, item) => sum + item.length, 0));
-  let at = 0;
-  for (const item of items) {
-    out.set(item, at);
-    at += item.length;
-  }
-  return out;
-}
-
 function made(random: SeededRandom): Bytes {
   const header: unknown = { format: "vmsig-recording", version: 1, ...HEADER };
   const one = [ROSTER, MEMCTX, EVENT, WHOLE, PART, COPY, SAID, BEGUN, ENDED, LISTED][
@@ -147,7 +138,7 @@ function made(random: SeededRandom): Bytes {
   }
   const at = random.below(items.length);
   items[at] = withDefects(random, items[at]);
-  return file(...items.map(cborBytes));
+  return joinedBytes(items.map(cborBytes));
 }
 
 /** A defect is told in one line. */
@@ -218,19 +209,19 @@ function trace(input: Bytes): void {
 fuzz({
   name: "recording",
   corpus: () => [
-    file(encodeRecordingHeader(HEADER), encodeRecordedEvent(EVENT), encodeRecordedEvent(ROSTER)),
-    file(
+    joinedBytes([encodeRecordingHeader(HEADER), encodeRecordedEvent(EVENT), encodeRecordedEvent(ROSTER)]),
+    joinedBytes([
       encodeRecordingHeader({ ...HEADER, roster: [] }),
       encodeRecordedEvent(MEMCTX),
       encodeRecordedEvent(EVENT),
-    ),
-    file(encodeRecordingHeader(HEADER), encodeRecordedEvent(WHOLE), encodeRecordedEvent(PART)),
-    file(encodeRecordingHeader(HEADER), encodeRecordedEvent(COPY)),
-    file(
+    ]),
+    joinedBytes([encodeRecordingHeader(HEADER), encodeRecordedEvent(WHOLE), encodeRecordedEvent(PART)]),
+    joinedBytes([encodeRecordingHeader(HEADER), encodeRecordedEvent(COPY)]),
+    joinedBytes([
       encodeRecordingHeader(HEADER),
       ...[BEGUN, WHOLE, ENDED, PART, LISTED].map((event) => encodeRecordedEvent(event)),
-    ),
-    file(encodeRecordingHeader(HEADER), encodeRecordedEvent(SAID), encodeRecordedEvent(SAID)),
+    ]),
+    joinedBytes([encodeRecordingHeader(HEADER), encodeRecordedEvent(SAID), encodeRecordedEvent(SAID)]),
     encodeRecordingHeader(HEADER),
   ],
   make: made,

@@ -5,6 +5,7 @@
  */
 
 import { DEFAULT_TIMEOUT_MS, GuestError, type GuestOutput, GuestProcess, within } from "./guest_process.ts";
+import { joinedBytes } from "../../src/base/joined_bytes.ts";
 
 interface Request {
   readonly what: string;
@@ -159,7 +160,7 @@ export class GuestAgent {
     const id = this.#nextId++;
     this.#requests.set(id, {
       what: String(words[0]),
-      ok: (payload) => resolve(joined([...parts, payload])),
+      ok: (payload) => resolve(joinedBytes([...parts, payload])),
       failed: reject,
       data: (payload) => parts.push(payload),
     });
@@ -197,7 +198,7 @@ export class GuestAgent {
   }
 
   #take(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#pending = joined([this.#pending, bytes]);
+    this.#pending = joinedBytes([this.#pending, bytes]);
     let at = 0;
     for (;;) {
       const end = this.#pending.indexOf(0x0a, at);
@@ -248,15 +249,4 @@ export function isConnectionEnd(error: unknown): boolean {
   return error instanceof Deno.errors.BadResource || error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.Interrupted || error instanceof Deno.errors.BrokenPipe ||
     error instanceof Deno.errors.NotConnected;
-}
-
-function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  if (parts.length === 1 && parts[0] !== undefined) return parts[0];
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

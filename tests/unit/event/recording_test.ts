@@ -9,6 +9,7 @@ import {
   type RecordingHeader,
   type RecordingItem,
 } from "../../../src/event/recording.ts";
+import { joinedBytes } from "../../../src/base/joined_bytes.ts";
 
 const HEADER: RecordingHeader = {
   host: { name: "h", kernel: "6.1" },
@@ -31,16 +32,6 @@ const EVENT: RecordedEvent = {
   fds: 0,
 };
 
-function concat(...parts: Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
 function read(bytes: Uint8Array): RecordingItem[] {
   return [...decodeRecording(bytes)];
 }
@@ -55,12 +46,12 @@ Deno.test("what is written is read", () => {
   const withBody = { ...EVENT, kind: 84, bodyFormat: 2, body: encode({ a: 1 }), fds: 0 };
   const withFds = { ...EVENT, kind: 77, bodyFormat: 1, body: new Uint8Array(32), fds: 2 };
   const items = read(
-    concat(
+    joinedBytes([
       encodeRecordingHeader(HEADER),
       encodeRecordedEvent(EVENT),
       encodeRecordedEvent(withBody),
       encodeRecordedEvent(withFds),
-    ),
+    ]),
   );
   assertEquals(items, [
     { type: "header", header: HEADER },
@@ -73,7 +64,7 @@ Deno.test("what is written is read", () => {
 Deno.test("a file that was cut off is good up to its last whole item", () => {
   const head = encodeRecordingHeader(HEADER);
   const event = encodeRecordedEvent(EVENT);
-  const whole = concat(head, event, event);
+  const whole = joinedBytes([head, event, event]);
   for (let length = 0; length < whole.length; length++) {
     const items = read(whole.subarray(0, length));
     const good = items.filter(({ type }) => type !== "defect").length;
@@ -117,10 +108,10 @@ Deno.test("what is no recording, or no event, is told", () => {
   ];
   for (const part of bad) {
     assertEquals(
-      whyOf(concat(head, encode({ ...EVENT, ...part }))),
+      whyOf(joinedBytes([head, encode({ ...EVENT, ...part })])),
       "item 1 is not an event",
       JSON.stringify(part),
     );
   }
-  assertEquals(whyOf(concat(head, encode(5))), "item 1 is not an event");
+  assertEquals(whyOf(joinedBytes([head, encode(5)])), "item 1 is not an event");
 });

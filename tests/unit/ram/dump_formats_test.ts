@@ -23,7 +23,7 @@ import {
   limeImage,
   PACKERS,
 } from "../../fixtures/dump_writers.ts";
-import { joinedBytes } from "../../fixtures/joined_bytes.ts";
+import { joinedBytes } from "../../../src/base/joined_bytes.ts";
 
 const PAGE = 4096;
 const NOTHING: GuestFinder = () => ({ found: false, reason: "no-kernel", detail: "nothing" });
@@ -168,7 +168,7 @@ Deno.test("dumps that say what they are not are refused by name", () => {
       [
         "packed into 65535 bytes",
         "kdump",
-        changed(joinedBytes(good, new Uint8Array(70_000)), table + 8, 0xff, 0xff),
+        changed(joinedBytes([good, new Uint8Array(70_000)]), table + 8, 0xff, 0xff),
       ],
       ["packed by several ways", "kdump", changed(good, table + 12, 3), "not-supported"],
       ["within its pages", "kdump", changed(good, table + 7, 1)],
@@ -260,7 +260,7 @@ function vmss(regions: readonly (readonly number[])[], magic = 0xbed2_bed2): Uin
   };
   const long = new Uint8Array(magic === 0xbed2_bed0 ? 8 : 16);
   long[0] = 5;
-  const tags = joinedBytes(
+  const tags = joinedBytes([
     new Uint8Array([0x3f, 1, 0x78]),
     long,
     new Uint8Array(2 + 5),
@@ -271,7 +271,7 @@ function vmss(regions: readonly (readonly number[])[], magic = 0xbed2_bed2): Uin
       number("regionSize", i, pages),
     ]),
     new Uint8Array(2),
-  );
+  ]);
   const head = new Uint8Array(12 + 2 * 80);
   const view = new DataView(head.buffer);
   view.setUint32(0, magic, true);
@@ -279,7 +279,7 @@ function vmss(regions: readonly (readonly number[])[], magic = 0xbed2_bed2): Uin
   head.set(new TextEncoder().encode("cpu"), 12);
   head.set(new TextEncoder().encode("memory"), 92);
   view.setBigUint64(92 + 64, BigInt(head.length), true);
-  return joinedBytes(head, tags);
+  return joinedBytes([head, tags]);
 }
 
 Deno.test("VMware's memory lies where the state file beside it says", () => {
